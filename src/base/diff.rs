@@ -1,11 +1,12 @@
 //! What a change looks like to a person, as data: the report draws it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Digest;
 
 /// One difference between what is and what should be.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Diff {
     /// The text of a file. `None` is "no such file".

@@ -1,6 +1,7 @@
 //! The one stream of typed events that a run is told by. The engine sends them, the report draws them; JSON lines are
 //! these types as they stand here, and a recorded run reads back into them.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Diff;
@@ -11,7 +12,7 @@ use super::name::HostName;
 pub const SCHEMA: u32 = 1;
 
 /// One thing that happened.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
     /// [`SCHEMA`].
     pub v: u32,
@@ -26,7 +27,7 @@ pub struct Event {
 }
 
 /// What a host came to, for its task list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// As it should be.
@@ -42,7 +43,7 @@ pub enum Verdict {
 }
 
 /// One task as planned for one host.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TaskPlan {
     /// Number of the task on this host, from 1, in the order of execution.
     pub task: usize,
@@ -69,7 +70,7 @@ pub struct TaskPlan {
 }
 
 /// One change of a task.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedChange {
     /// "write /etc/fstab", "install ufw", in the imperative.
     pub summary: String,
@@ -79,7 +80,7 @@ pub struct PlannedChange {
 }
 
 /// Something on a host that no task declares but its owner should know of.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// A short stable name, such as `foreign-ufw-rule`.
     pub id: String,
@@ -91,7 +92,7 @@ pub struct Finding {
 }
 
 /// How many tasks came to what on one host, or on all of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tally {
     /// Tasks in sync.
     pub in_sync: usize,
@@ -137,7 +138,7 @@ impl Tally {
 }
 
 /// A failure as it is told: what, what the host said, how the host was left, what to do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Failure {
     /// A lower-case phrase: what failed.
     pub what: String,
@@ -156,13 +157,16 @@ pub struct Failure {
 }
 
 /// Every event.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {
     /// A run begins.
     RunStarted {
         /// `check`, `apply` …
         command: String,
+        /// What followed the command, as typed and without secrets: for the sentence that tells the next command.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        arguments: Vec<String>,
         /// bedplate's version.
         version: String,
         /// The hosts of the run.

@@ -1,7 +1,7 @@
 //! Every exit code, once, with its meaning.
 
 /// How a run ended. Of many hosts the worst counts, in the order of [`Exit::worst`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Exit {
     /// Done, or in sync.
