@@ -37,5 +37,8 @@
 //! | side | `report` | the event stream drawn for people and machines; knows `base` only |
 //! | 10 | `cli` | the command line, one small file a command |
 
+pub mod action;
 pub mod base;
+pub mod machine;
+pub mod resource;
 pub mod shell;

@@ -15,6 +15,7 @@ bp_field() {
 bp_probe() {
 	bp_index=$1
 	shift
+	# shellcheck disable=SC2154 # set on the last line of every script
 	printf '\000%s:begin:%s\000' "$bp_nonce" "$bp_index"
 	("$@") </dev/null 2>/dev/null
 	printf '\000%s:end:%s:%s\000' "$bp_nonce" "$bp_index" "$?"
@@ -56,7 +57,7 @@ bp_fail() {
 bp_detached() {
 	bp_log=$1
 	shift
-	mkdir -p -m 0700 /run/bedplate
+	mkdir -p /run/bedplate && chmod 0700 /run/bedplate
 	: >"$bp_log"
 	bp_pipe=$bp_log.status
 	rm -f -- "$bp_pipe"

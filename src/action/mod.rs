@@ -1,0 +1,166 @@
+//! Typed changes of a host. Each action is one call of a static function, its effect on the model, and its undoing.
+//!
+//! To add one: a struct that holds all that the call needs, including the state that it was planned on (so that the
+//! host can refuse when it has moved), `impl Act`, and one line in the list at the end of this file.
+//!
+//! Nothing here knows resources or decides whether an action is needed.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::base::name::{AbsPath, SysctlKey, UnitName, UserName};
+use crate::machine::Machine;
+use crate::shell::{Call, Library};
+
+pub mod file;
+pub mod package;
+pub mod unit;
+
+pub use file::{MakeDirectory, MakeLink, RemovePath, SetAttributes, WriteFile};
+pub use package::InstallPackages;
+pub use unit::{ControlUnit, ReloadSystemd};
+
+/// One change of a host.
+pub trait Act: Clone + PartialEq + std::fmt::Debug + Send + Sync + Serialize + DeserializeOwned {
+    /// "write /etc/fstab", in the imperative, for people.
+    fn summary(&self) -> String;
+
+    /// The call that makes the change. It first checks that the state it was planned on still holds
+    /// (`bp_moved` of the prelude), and it can be run twice.
+    fn call(&self) -> Call;
+
+    /// What the change makes true, and what it makes unknowable.
+    fn effect(&self, machine: &mut Machine);
+
+    /// The actions that lead back to `before`, the state the change was planned on.
+    fn undo(&self, before: &Machine) -> Undo;
+
+    /// What it can cut, and what must be saved before; `None` for the harmless.
+    fn access(&self) -> Option<Access> {
+        None
+    }
+
+    /// Whether it may take longer than a guard's window allows: downloads, package installations, formatting.
+    fn is_slow(&self) -> bool {
+        false
+    }
+
+    /// Takes `next`, the action right behind this one, into itself if the two are one change. Returns whether it did.
+    fn merge(&mut self, _next: &Self) -> bool {
+        false
+    }
+}
+
+/// How a change is taken back.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Undo {
+    /// By these actions, in order.
+    By(Vec<Action>),
+    /// Not at all; why, as a phrase.
+    Impossible(&'static str),
+}
+
+/// What a guarded action can cut, and what the host saves before it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Access {
+    /// `sshd`, `firewall`, `accounts`, `sudo`, `network`.
+    pub what: &'static str,
+    /// What is put back if no login confirms.
+    pub saves: Vec<Saved>,
+}
+
+/// One thing that the guard saves and puts back.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Saved {
+    /// A file, or that there is none.
+    File(AbsPath),
+    /// A folder with all files in it; files that came later are taken away.
+    Folder(AbsPath),
+    /// Whether a unit is enabled, masked, running.
+    Unit(UnitName),
+    /// Whether ufw is on, with its rules.
+    Firewall,
+    /// A live kernel setting.
+    Sysctl(SysctlKey),
+    /// An account's own lines in the user databases.
+    Account(UserName),
+}
+
+static ACTION: Library = Library { name: "action.sh", text: include_str!("action.sh"), needs: &[] };
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident,)*) => {
+        /// Any action.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[serde(rename_all = "snake_case")]
+        pub enum Action {
+            $($(#[$doc])* $name($name),)*
+        }
+
+        $(impl From<$name> for Action {
+            fn from(action: $name) -> Self {
+                Action::$name(action)
+            }
+        })*
+
+        impl Action {
+            /// See [`Act::summary`].
+            pub fn summary(&self) -> String {
+                match self { $(Action::$name(action) => action.summary(),)* }
+            }
+
+            /// See [`Act::call`].
+            pub fn call(&self) -> Call {
+                match self { $(Action::$name(action) => action.call(),)* }
+            }
+
+            /// See [`Act::effect`].
+            pub fn effect(&self, machine: &mut Machine) {
+                match self { $(Action::$name(action) => action.effect(machine),)* }
+            }
+
+            /// See [`Act::undo`].
+            pub fn undo(&self, before: &Machine) -> Undo {
+                match self { $(Action::$name(action) => action.undo(before),)* }
+            }
+
+            /// See [`Act::access`].
+            pub fn access(&self) -> Option<Access> {
+                match self { $(Action::$name(action) => action.access(),)* }
+            }
+
+            /// See [`Act::is_slow`].
+            pub fn is_slow(&self) -> bool {
+                match self { $(Action::$name(action) => action.is_slow(),)* }
+            }
+
+            /// See [`Act::merge`]: only actions of one sort can be one change.
+            pub fn merge(&mut self, next: &Action) -> bool {
+                match (self, next) {
+                    $((Action::$name(action), Action::$name(next)) => action.merge(next),)*
+                    _ => false,
+                }
+            }
+        }
+    };
+}
+
+actions! {
+    /// Write a file.
+    WriteFile,
+    /// Change mode or owner.
+    SetAttributes,
+    /// Make a directory.
+    MakeDirectory,
+    /// Make a symbolic link.
+    MakeLink,
+    /// Remove a file, link or empty directory.
+    RemovePath,
+    /// Install packages.
+    InstallPackages,
+    /// Enable, start, stop … a unit.
+    ControlUnit,
+    /// Make systemd read its unit files again.
+    ReloadSystemd,
+}
