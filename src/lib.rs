@@ -40,5 +40,6 @@
 pub mod action;
 pub mod base;
 pub mod machine;
+pub mod plan;
 pub mod resource;
 pub mod shell;
