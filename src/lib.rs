@@ -43,3 +43,4 @@ pub mod machine;
 pub mod plan;
 pub mod resource;
 pub mod shell;
+pub mod ssh;

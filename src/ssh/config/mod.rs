@@ -1,0 +1,3 @@
+//! `~/.ssh/config`.
+
+pub(crate) mod pattern;

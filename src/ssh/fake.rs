@@ -1,0 +1,218 @@
+//! A scripted host for tests: it reads the script that a real one would be sent, answers each call as it was told to,
+//! and can fail in the ways that links and hosts do. It is honest about the form: what it can not parse it does not
+//! answer.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+use crate::shell::Mode;
+
+use super::held::HeldShell;
+
+/// One call as it reached the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// Reading or changing.
+    pub mode: Mode,
+    /// Index in its batch.
+    pub index: usize,
+    /// Name of the static function.
+    pub function: String,
+    /// Its arguments, unquoted.
+    pub args: Vec<String>,
+}
+
+/// What the host answers to one call.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reply {
+    /// Exit status.
+    pub status: u8,
+    /// Output.
+    pub body: Vec<u8>,
+}
+
+impl Reply {
+    /// Success, with these fields as its answer.
+    pub fn fields<T: AsRef<[u8]>>(fields: impl IntoIterator<Item = T>) -> Self {
+        let mut body = Vec::new();
+        for field in fields {
+            body.extend_from_slice(field.as_ref());
+            body.push(0);
+        }
+        Self { status: 0, body }
+    }
+
+    /// Failure, with a line of output.
+    pub fn failure(status: u8, line: &str) -> Self {
+        Self { status, body: format!("{line}\n").into_bytes() }
+    }
+}
+
+/// A way to fail. Counts are bytes of the host's answers since the shell began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The answer ends after so many bytes.
+    CutAt(usize),
+    /// The byte at this place is another one.
+    GarbleAt(usize),
+    /// After so many bytes nothing comes any more, and the link stays up.
+    StallAt(usize),
+    /// Each call takes this long.
+    Delay(Duration),
+}
+
+type Answerer = dyn FnMut(&Asked) -> Reply + Send;
+
+/// A scripted host. Clones are the same host: they share the answers.
+#[derive(Clone)]
+pub struct Fake {
+    answer: Arc<Mutex<Answerer>>,
+    fault: Option<Fault>,
+}
+
+impl std::fmt::Debug for Fake {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fake").field("fault", &self.fault).finish_non_exhaustive()
+    }
+}
+
+impl Fake {
+    /// A host that answers each call by `answer`.
+    pub fn new(answer: impl FnMut(&Asked) -> Reply + Send + 'static) -> Self {
+        Self { answer: Arc::new(Mutex::new(answer)), fault: None }
+    }
+
+    /// The same host, with this fault in every shell opened from now on.
+    #[must_use]
+    pub fn with_fault(mut self, fault: Fault) -> Self {
+        self.fault = Some(fault);
+        self
+    }
+
+    /// A held shell on it. Must be called within a tokio runtime.
+    pub fn shell(&self) -> HeldShell {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let (output, input) = tokio::io::split(near);
+        tokio::spawn(serve(self.clone(), far));
+        HeldShell::over(output, input)
+    }
+
+    fn answer(&self, asked: &Asked) -> Reply {
+        match self.answer.lock() {
+            Ok(mut answer) => answer(asked),
+            Err(_) => Reply::failure(255, "the fake host's answers panicked before"),
+        }
+    }
+}
+
+async fn serve(fake: Fake, mut stream: DuplexStream) {
+    let mut pending = String::new();
+    let mut sent = 0;
+    let mut number = 1;
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        while let Some((batch, rest)) = take_batch(&pending, number) {
+            pending = rest;
+            for piece in answers(&fake, &batch, number).await {
+                if !send(&mut stream, piece, &mut sent, fake.fault).await {
+                    return;
+                }
+            }
+            number += 1;
+        }
+        match stream.read(&mut buffer).await {
+            Ok(0) | Err(_) => return,
+            Ok(length) => pending.push_str(&String::from_utf8_lossy(&buffer[..length])),
+        }
+    }
+}
+
+struct Parsed {
+    nonce: String,
+    calls: Vec<Asked>,
+}
+
+/// The first whole batch in `text`, and what follows it.
+fn take_batch(text: &str, number: usize) -> Option<(Parsed, String)> {
+    let head = format!("bp_batch_{number}() {{\n");
+    let start = text.find(&head)? + head.len();
+    let mut calls = Vec::new();
+    let mut rest = &text[start..];
+    loop {
+        let (line, after) = logical_line(rest)?;
+        rest = after;
+        if let Some(tail) = line.strip_prefix("{ bp_nonce=") {
+            let nonce = tail.split(';').next()?.to_owned();
+            return Some((Parsed { nonce, calls }, rest.to_owned()));
+        }
+        let words = shlex::split(line).unwrap_or_default();
+        let mode = match words.first().map(String::as_str) {
+            Some("bp_probe") => Mode::Probe,
+            Some("bp_act") => Mode::Act,
+            _ => continue,
+        };
+        let end = if mode == Mode::Act { words.len().saturating_sub(3) } else { words.len() };
+        if let [_, index, function, args @ ..] = &words[..end] {
+            let index = index.parse().ok()?;
+            calls.push(Asked { mode, index, function: function.clone(), args: args.to_vec() });
+        }
+    }
+}
+
+/// A line, where line breaks within single quotes do not count. `None`: it has not all come yet.
+fn logical_line(text: &str) -> Option<(&str, &str)> {
+    let mut quoted = false;
+    let mut escaped = false;
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if !quoted => escaped = true,
+            '\'' => quoted = !quoted,
+            '\n' if !quoted => return Some((&text[..at], &text[at + 1..])),
+            _ => {}
+        }
+    }
+    None
+}
+
+async fn answers(fake: &Fake, batch: &Parsed, number: usize) -> Vec<Vec<u8>> {
+    let nonce = &batch.nonce;
+    let mut pieces = Vec::new();
+    for asked in &batch.calls {
+        if let Some(Fault::Delay(time)) = fake.fault {
+            tokio::time::sleep(time).await;
+        }
+        let reply = fake.answer(asked);
+        let mut piece = format!("\0{nonce}:begin:{}\0", asked.index).into_bytes();
+        piece.extend_from_slice(&reply.body);
+        piece.extend(format!("\0{nonce}:end:{}:{}\0", asked.index, reply.status).bytes());
+        pieces.push(piece);
+        if asked.mode == Mode::Act && reply.status != 0 {
+            break;
+        }
+    }
+    pieces.push(format!("\0{nonce}:done:{number}\0").into_bytes());
+    pieces
+}
+
+/// Whether the link still stands.
+async fn send(stream: &mut DuplexStream, mut piece: Vec<u8>, sent: &mut usize, fault: Option<Fault>) -> bool {
+    let before = *sent;
+    *sent += piece.len();
+    match fault {
+        Some(Fault::GarbleAt(at)) if (before..*sent).contains(&at) => piece[at - before] ^= 0x55,
+        Some(Fault::CutAt(at) | Fault::StallAt(at)) if *sent > at => {
+            piece.truncate(at.saturating_sub(before));
+            // A near end that is gone is no concern of the host.
+            let _ = stream.write_all(&piece).await;
+            if matches!(fault, Some(Fault::StallAt(_))) {
+                std::future::pending::<()>().await;
+            }
+            return false;
+        }
+        _ => {}
+    }
+    stream.write_all(&piece).await.is_ok()
+}
