@@ -41,6 +41,7 @@ pub mod action;
 pub mod base;
 pub mod machine;
 pub mod plan;
+pub mod report;
 pub mod resource;
 pub mod shell;
 pub mod ssh;

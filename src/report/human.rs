@@ -1,0 +1,380 @@
+//! Events in, text out, for people. A pure state machine: it needs neither a terminal nor a clock, so a recorded run
+//! draws again exactly as it was drawn first.
+//!
+//! The answer (plan, summary) is for standard output; what tells of the way there (progress, guard, failures) is for
+//! standard error, so that `bedplate check > plan.txt` holds the plan and nothing else.
+
+use crate::base::Exit;
+use crate::base::event::{Event, EventKind, Failure, Finding, TaskPlan, Verdict};
+
+use super::ink::{Paper, Tone, cells, count, duration, labelled, pad, shorten, unbroken, visible, wrap};
+use super::plan::{self, Detail};
+use super::story::{HostStory, Story, guard_sentence, listed};
+use super::summary;
+
+/// How to draw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Style {
+    /// What the answer is written on.
+    pub answer: Paper,
+    /// What notes are written on.
+    pub notes: Paper,
+    /// How much of the plan.
+    pub detail: Detail,
+    /// Whether bars show beside this what each host is at, so that lines need not.
+    pub bars: bool,
+}
+
+/// Where a text belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlet {
+    /// Standard output.
+    Answer,
+    /// Standard error.
+    Notes,
+}
+
+/// Whole lines, each with its line break.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// Where they belong.
+    pub to: Outlet,
+    /// The lines.
+    pub text: String,
+}
+
+/// A plan that has been drawn, by which the same plan of another host is known.
+struct Shown {
+    host: String,
+    tasks: Vec<TaskPlan>,
+    findings: Vec<Finding>,
+}
+
+/// The state machine.
+pub struct Human {
+    style: Style,
+    story: Story,
+    /// Hosts whose plan waits for the others', by their place in the story.
+    waiting: Vec<usize>,
+    shown: Vec<Shown>,
+    out: Vec<Text>,
+    /// Where the last text went.
+    last: Option<Outlet>,
+    answered: bool,
+    over: bool,
+}
+
+impl Human {
+    /// Nothing told yet.
+    pub fn new(style: Style) -> Self {
+        Self {
+            style,
+            story: Story::default(),
+            waiting: Vec::new(),
+            shown: Vec::new(),
+            out: Vec::new(),
+            last: None,
+            answered: false,
+            over: false,
+        }
+    }
+
+    /// What this event adds to the page.
+    pub fn event(&mut self, event: &Event) -> Vec<Text> {
+        let before = self.story.clone_tasks_of(event);
+        let at = self.story.event(event);
+        match (&event.kind, at) {
+            (EventKind::RunStarted { command, version, .. }, _) if self.verbose() > 0 => {
+                self.note(None, "·", Tone::Faint, &format!("bedplate {version}: {command}"), None);
+            }
+            (EventKind::Note { text }, at) => self.note(at, "·", Tone::Faint, text, None),
+            (EventKind::HostFailed(failure), at) => self.failure(at, failure),
+            (EventKind::RunFinished { .. }, _) => self.end(),
+            (kind, Some(at)) => self.host_event(at, kind, before),
+            _ => {}
+        }
+        self.draw_complete_plans(false);
+        std::mem::take(&mut self.out)
+    }
+
+    /// What is still to be said when no further event comes. A run that was cut off gets its summary too.
+    pub fn finish(&mut self) -> Vec<Text> {
+        if !self.over && !self.story.hosts.is_empty() {
+            self.end();
+        }
+        std::mem::take(&mut self.out)
+    }
+
+    fn verbose(&self) -> u8 {
+        self.style.detail.verbose
+    }
+
+    fn many(&self) -> bool {
+        self.story.hosts.len() > 1
+    }
+
+    fn say(&mut self, to: Outlet, lines: &[String]) {
+        if lines.is_empty() {
+            return;
+        }
+        // On a terminal both outlets are one page: the blank line between them belongs to the notes, so that neither
+        // begins a file with one.
+        if to == Outlet::Notes && self.last == Some(Outlet::Answer) {
+            self.out.push(Text { to, text: "\n".to_owned() });
+        }
+        self.last = Some(to);
+        let mut text = lines.join("\n");
+        text.push('\n');
+        self.out.push(Text { to, text });
+    }
+
+    /// A block of the answer, set off from the one before by an empty line.
+    fn answer(&mut self, mut lines: Vec<String>) {
+        if std::mem::replace(&mut self.answered, true) {
+            lines.insert(0, String::new());
+        } else if self.last.is_some() {
+            self.out.push(Text { to: Outlet::Notes, text: "\n".to_owned() });
+        }
+        self.say(Outlet::Answer, &lines);
+    }
+
+    /// One note with its host (where there are many), symbol and duration.
+    fn note(&mut self, at: Option<usize>, symbol: &str, tone: Tone, text: &str, took_ms: Option<u64>) {
+        let paper = self.style.notes;
+        let host = self.prefix(at, paper.cells() / 3);
+        let label = format!("{host}{symbol} ");
+        let whole = match took_ms {
+            Some(ms) => format!("{text} ({})", unbroken(&duration(ms))),
+            None => text.to_owned(),
+        };
+        let mut lines = labelled(&label, &whole, paper.cells());
+        if let Some(rest) = lines[0].strip_prefix(&label) {
+            lines[0] = format!("{}{} {rest}", paper.paint(Tone::Strong, &host), paper.paint(tone, symbol));
+        }
+        self.say(Outlet::Notes, &lines);
+    }
+
+    /// The host's name in a column as wide as the longest, and nothing where there is only one host.
+    fn prefix(&self, at: Option<usize>, most: usize) -> String {
+        match at {
+            Some(at) if self.many() => {
+                let widest = self.story.hosts.iter().map(|h| cells(&h.name)).max().unwrap_or(0).min(most);
+                format!("{}  ", pad(&shorten(&self.story.hosts[at].name, widest, false), widest))
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn host_event(&mut self, at: usize, kind: &EventKind, before: Option<Vec<TaskPlan>>) {
+        // With bars and many hosts the bars tell the steps; lines would only scroll the plans away.
+        let steps = self.verbose() > 0 || !self.style.bars || !self.many();
+        match kind {
+            EventKind::HostConnecting { address } if self.verbose() > 0 => {
+                self.note(Some(at), "·", Tone::Faint, &format!("connecting to {address}"), None);
+            }
+            EventKind::ProbeFinished { system, facts, took_ms } if self.verbose() > 0 || !self.style.bars => {
+                let (login, login_ms) = match &self.story.hosts[at].login {
+                    Some((user, ms)) => (format!("as {user}, "), *ms),
+                    None => (String::new(), 0),
+                };
+                let took = duration(took_ms.saturating_add(login_ms));
+                let text = format!("{system}; {login}{} in {took}", count(*facts, "fact"));
+                self.note(Some(at), "·", Tone::Faint, &text, None);
+            }
+            EventKind::Planned { tasks, .. } => match before {
+                None => self.waiting.push(at),
+                Some(before) => self.replanned(at, tasks, &before),
+            },
+            EventKind::ActionStarted { action, step, steps, name, .. } if self.verbose() > 0 => {
+                self.note(Some(at), "·", Tone::Faint, &format!("{step}/{steps} {name}: {action}"), None);
+            }
+            EventKind::Output { line } if self.verbose() > 1 => self.note(Some(at), "|", Tone::Faint, line, None),
+            EventKind::ActionFinished { action, took_ms, .. } if steps => {
+                self.note(Some(at), "✓", Tone::Good, action, Some(*took_ms));
+            }
+            EventKind::GuardArmed { .. } => self.guard(at, "◇", Tone::Warning, kind, None),
+            EventKind::GuardConfirmed { took_ms, .. } => self.guard(at, "◆", Tone::Good, kind, Some(*took_ms)),
+            EventKind::GuardRestored { restored, cause } => {
+                self.note(Some(at), "!", Tone::Bad, "the guard put the host back as it was", None);
+                self.fields(&[("restored", listed(restored)), ("cause", cause.clone())]);
+            }
+            EventKind::Verified { differs, took_ms } => self.verified(at, differs, *took_ms),
+            _ => {}
+        }
+    }
+
+    fn guard(&mut self, at: usize, symbol: &str, tone: Tone, kind: &EventKind, took_ms: Option<u64>) {
+        if let Some(sentence) = guard_sentence(kind) {
+            self.note(Some(at), symbol, tone, &sentence, took_ms);
+        }
+    }
+
+    fn verified(&mut self, at: usize, differs: &[(usize, String, String)], took_ms: u64) {
+        if differs.is_empty() {
+            self.note(Some(at), "✓", Tone::Good, "verified: everything is as planned", Some(took_ms));
+            return;
+        }
+        let text = format!("looked again: {} not as planned", count(differs.len(), "task"));
+        self.note(Some(at), "!", Tone::Bad, &text, Some(took_ms));
+        let fields: Vec<(String, String)> =
+            differs.iter().map(|(task, name, what)| (format!("task {task}"), format!("{name}: {what}"))).collect();
+        self.fields(&fields);
+    }
+
+    /// Lines of `name: text`, indented, their texts in one column.
+    fn fields(&mut self, fields: &[(impl AsRef<str>, String)]) {
+        let paper = self.style.notes;
+        let widest = fields.iter().map(|(name, _)| name.as_ref().len()).max().unwrap_or(0) + 1;
+        for (name, text) in fields {
+            let label = format!("  {} ", pad(&format!("{}:", name.as_ref()), widest));
+            for (at, line) in text.split('\n').enumerate() {
+                let label = if at == 0 { label.clone() } else { " ".repeat(label.len()) };
+                let lines = labelled(&label, line, paper.cells());
+                self.say(Outlet::Notes, &lines);
+            }
+        }
+    }
+
+    fn failure(&mut self, at: Option<usize>, failure: &Failure) {
+        let paper = self.style.notes;
+        let host = match at {
+            Some(at) if self.many() && !self.story.hosts[at].name.is_empty() => {
+                format!("{}: ", self.story.hosts[at].name)
+            }
+            _ => String::new(),
+        };
+        let mut lines = labelled("error: ", &format!("{host}{}", failure.what), paper.cells());
+        if let Some(rest) = lines[0].strip_prefix("error:") {
+            lines[0] = format!("{}{rest}", paper.paint(Tone::Bad, "error:"));
+        }
+        self.say(Outlet::Notes, &lines);
+        let said = (!failure.said.is_empty()).then(|| failure.said.join("\n"));
+        let fields = [
+            ("at", failure.place.clone()),
+            ("said", said),
+            ("state", failure.state.clone()),
+            ("help", failure.help.clone()),
+        ];
+        let fields: Vec<_> = fields.into_iter().filter_map(|(name, text)| text.map(|text| (name, text))).collect();
+        self.fields(&fields);
+    }
+
+    /// Draws the plans that are complete: in a check when every host has answered, so that equal ones stand together;
+    /// in an apply at once, since its actions follow.
+    fn draw_complete_plans(&mut self, all: bool) {
+        let hold = self.story.is_check() && self.story.hosts.iter().any(HostStory::may_plan);
+        if self.waiting.is_empty() || (hold && !all) {
+            return;
+        }
+        let mut waiting = std::mem::take(&mut self.waiting);
+        waiting.sort_unstable();
+        let mut groups: Vec<(Vec<usize>, Vec<TaskPlan>, Vec<Finding>)> = Vec::new();
+        for at in waiting {
+            let (tasks, findings) = self.visible_plan(at);
+            match groups.iter_mut().find(|(_, t, f)| *t == tasks && *f == findings) {
+                Some((hosts, ..)) => hosts.push(at),
+                None => groups.push((vec![at], tasks, findings)),
+            }
+        }
+        for (hosts, tasks, findings) in groups {
+            if tasks.is_empty() && findings.is_empty() {
+                continue;
+            }
+            if let Some(shown) = self.shown.iter().find(|s| s.tasks == tasks && s.findings == findings) {
+                let text = format!("same plan as {}", shown.host);
+                for at in hosts {
+                    self.note(Some(at), "=", Tone::Faint, &text, None);
+                }
+                continue;
+            }
+            self.draw_plan(&hosts, &tasks, &findings);
+            self.shown.push(Shown { host: self.story.hosts[hosts[0]].name.clone(), tasks, findings });
+        }
+    }
+
+    fn visible_plan(&self, at: usize) -> (Vec<TaskPlan>, Vec<Finding>) {
+        let host = &self.story.hosts[at];
+        let shown = host.tasks.iter().flatten().filter(|task| self.style.detail.shows(task.verdict)).cloned().collect();
+        (shown, host.findings.clone())
+    }
+
+    fn draw_plan(&mut self, hosts: &[usize], tasks: &[TaskPlan], findings: &[Finding]) {
+        let first = &self.story.hosts[hosts[0]];
+        let mut words = Vec::new();
+        if !first.system.is_empty() && hosts.iter().all(|at| self.story.hosts[*at].system == first.system) {
+            words.push(visible(&first.system));
+        }
+        words.push(summary::plan_counts(first.tasks.as_deref().unwrap_or_default(), self.story.is_check()));
+        let mut lines = self.title(hosts, &words.join(" · "));
+        lines.push(String::new());
+        let tasks: Vec<&TaskPlan> = tasks.iter().collect();
+        lines.extend(plan::body(&tasks, findings, self.style.answer, self.style.detail));
+        self.answer(lines);
+    }
+
+    fn title(&self, hosts: &[usize], rest: &str) -> Vec<String> {
+        let paper = self.style.answer;
+        let names: Vec<String> = hosts.iter().map(|at| self.story.hosts[*at].name.clone()).collect();
+        let names = names.join(", ");
+        if cells(&names) + 3 + cells(rest) <= paper.cells() {
+            return vec![format!(
+                "{} {}",
+                paper.paint(Tone::Strong, &names),
+                paper.paint(Tone::Faint, &format!("· {rest}"))
+            )];
+        }
+        let rest = if hosts.len() > 1 { format!("{} hosts · {rest}", hosts.len()) } else { rest.to_owned() };
+        let names = wrap(&names, paper.cells()).into_iter().map(|line| paper.paint(Tone::Strong, &line));
+        let rest = wrap(&rest, paper.cells() - 2);
+        names.chain(rest.iter().map(|line| format!("  {}", paper.paint(Tone::Faint, line)))).collect()
+    }
+
+    /// A second plan in an apply: only what was unknown, or unforeseen, and is now known is worth a word.
+    fn replanned(&mut self, at: usize, tasks: &[TaskPlan], before: &[TaskPlan]) {
+        let news = |task: &&TaskPlan| {
+            let old = before.iter().find(|old| old.task == task.task);
+            let calm = matches!(task.verdict, Verdict::InSync | Verdict::Skipped);
+            old != Some(*task)
+                && (!calm || (self.verbose() > 0 && old.is_none_or(|old| old.verdict == Verdict::KnownLater)))
+        };
+        let tasks: Vec<&TaskPlan> = tasks.iter().filter(news).collect();
+        if tasks.is_empty() {
+            return;
+        }
+        let mut lines = self.title(&[at], "now known");
+        lines.push(String::new());
+        lines.extend(plan::body(&tasks, &[], self.style.answer, self.style.detail));
+        self.answer(lines);
+    }
+
+    fn end(&mut self) {
+        self.draw_complete_plans(true);
+        self.over = true;
+        let lines = summary::lines(&self.story, self.style.answer);
+        if !lines.is_empty() {
+            self.answer(lines);
+        }
+    }
+}
+
+impl Story {
+    /// The tasks that the event's host had planned, when the event is a plan.
+    fn clone_tasks_of(&self, event: &Event) -> Option<Vec<TaskPlan>> {
+        let EventKind::Planned { .. } = event.kind else { return None };
+        let name = event.host.as_ref().map_or("", |host| host.as_str());
+        self.hosts.iter().find(|host| host.name == name).and_then(|host| host.tasks.clone())
+    }
+}
+
+/// How a host ended, in a word or two. `None` where its counts say it all.
+pub(super) fn ending(exit: Exit) -> Option<&'static str> {
+    match exit {
+        Exit::Done | Exit::Drift => None,
+        Exit::HostFailed => Some("failed"),
+        Exit::Unreachable => Some("unreachable"),
+        Exit::BadInput => Some("not begun"),
+        Exit::GuardRestored => Some("put back by its guard"),
+        Exit::HostBusy => Some("busy with another run"),
+        Exit::Interrupted => Some("interrupted"),
+    }
+}

@@ -1,0 +1,188 @@
+//! The end of a run: a line per host, the sum, and a sentence that tells what to do next.
+
+use crate::base::Exit;
+use crate::base::event::{Tally, TaskPlan};
+
+use super::human::ending;
+use super::ink::{Paper, Tone, cells, count, duration, labelled, pad, shorten, unbroken, wrap};
+use super::story::{HostStory, Story};
+
+/// "3 of 25 tasks to change · 1 known later".
+pub(super) fn plan_counts(tasks: &[TaskPlan], check: bool) -> String {
+    let mut tally = Tally::default();
+    for task in tasks {
+        tally.count(task.verdict);
+    }
+    let verb = if check { "differ" } else { "to change" };
+    let verb = if check && tally.changed == 1 { "differs" } else { verb };
+    let mut words = vec![format!("{} of {} {verb}", tally.changed, count(tasks.len(), "task"))];
+    if tally.known_later > 0 {
+        words.push(format!("{} known later", tally.known_later));
+    }
+    if tally.refused > 0 {
+        words.push(format!("{} refused", tally.refused));
+    }
+    words.join(" · ")
+}
+
+/// "3 changed · 21 in sync · 1 known later": what is not zero, the weighty first.
+pub(super) fn tally_words(tally: Tally, check: bool) -> String {
+    let changed = if check { "to change" } else { "changed" };
+    let parts = [
+        (tally.failed, "failed"),
+        (tally.refused, "refused"),
+        (tally.changed, changed),
+        (tally.in_sync, "in sync"),
+        (tally.known_later, "known later"),
+        (tally.skipped, "skipped"),
+        (tally.findings, "unmanaged"),
+    ];
+    let words: Vec<String> = parts.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    words.join(" · ")
+}
+
+fn host_words(host: &HostStory, check: bool) -> String {
+    let counts = tally_words(host.tally(), check);
+    let ending = match host.end {
+        Some((tally, Exit::HostFailed)) if tally.failed > 0 => None,
+        Some((_, exit)) => ending(exit),
+        None => Some("cut off"),
+    };
+    match (ending, counts.is_empty()) {
+        (Some(ending), true) => ending.to_owned(),
+        (Some(ending), false) => format!("{ending} · {counts}"),
+        (None, true) => "no tasks".to_owned(),
+        (None, false) => counts,
+    }
+}
+
+fn symbol(host: &HostStory, check: bool) -> (&'static str, Tone) {
+    match host.end {
+        Some((tally, Exit::Done | Exit::Drift)) if tally.failed + tally.refused == 0 => match (check, tally.changed) {
+            (true, 1..) => ("~", Tone::Warning),
+            (true, 0) => ("=", Tone::Good),
+            (false, _) => ("✓", Tone::Good),
+        },
+        _ => ("!", Tone::Bad),
+    }
+}
+
+/// The whole summary.
+pub(super) fn lines(story: &Story, paper: Paper) -> Vec<String> {
+    let check = story.is_check();
+    let width = paper.cells();
+    let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
+    let name_width = widest(&mut story.hosts.iter().map(|h| cells(&h.name))).min(width / 3);
+    let words_width = widest(&mut story.hosts.iter().map(|h| cells(&host_words(h, check))));
+    let time_width = widest(&mut story.hosts.iter().map(|h| cells(&duration(h.took_ms()))));
+    let mut lines = Vec::new();
+    for host in &story.hosts {
+        let (sign, tone) = symbol(host, check);
+        let name = pad(&shorten(&host.name, name_width, false), name_width);
+        let words = host_words(host, check);
+        let time = if host.ended.is_some() { duration(host.took_ms()) } else { String::new() };
+        if 2 + name_width + 2 + words_width + 3 + time_width <= width {
+            let time = format!("{:>1$}", time, time_width + time.len() - cells(&time));
+            let line = format!(
+                "{} {}  {}   {}",
+                paper.paint(tone, sign),
+                paper.paint(Tone::Strong, &name),
+                pad(&words, words_width),
+                paper.paint(Tone::Faint, &time)
+            );
+            lines.push(line.trim_end().to_owned());
+        } else {
+            let text = if time.is_empty() { words } else { format!("{words} · {time}") };
+            let text = text.split(" · ").map(unbroken).collect::<Vec<_>>().join("\u{a0}· ");
+            lines.extend(labelled(&format!("{sign} {name}  "), &text, width));
+        }
+    }
+    if story.hosts.len() > 1 {
+        lines.push(String::new());
+        lines.extend(wrap(&totals(story), width));
+    }
+    let next = next_step(story);
+    if !next.is_empty() {
+        lines.push(String::new());
+        lines.extend(wrap(&next, width));
+    }
+    lines
+}
+
+/// "20 hosts: 17 in sync, 2 to change, 1 unreachable · 14.2 s".
+fn totals(story: &Story) -> String {
+    let check = story.is_check();
+    let mut kinds: Vec<(&'static str, usize)> = Vec::new();
+    for host in &story.hosts {
+        let word = match host.end {
+            None => "cut off",
+            Some((tally, exit)) => ending(exit).unwrap_or(match (check, tally.changed) {
+                (true, 1..) => "to change",
+                (true, 0) | (false, 0) => "in sync",
+                (false, _) => "changed",
+            }),
+        };
+        match kinds.iter_mut().find(|(kind, _)| *kind == word) {
+            Some((_, number)) => *number += 1,
+            None => kinds.push((word, 1)),
+        }
+    }
+    let kinds: Vec<String> = kinds.iter().map(|(kind, number)| format!("{number} {kind}")).collect();
+    let hosts = count(story.hosts.len(), "host");
+    format!("{hosts}: {} · {}", kinds.join(", "), duration(story.ms))
+}
+
+/// What to do next, in a sentence or a few. Empty where there is nothing to say.
+fn next_step(story: &Story) -> String {
+    let check = story.is_check();
+    if !check && story.command != "apply" {
+        return String::new();
+    }
+    let command = |verb: &str| unbroken(&format!("`{}`", story.command_line(verb)));
+    let ended = |wanted: Exit| story.hosts.iter().any(|h| h.end.is_some_and(|(_, exit)| exit == wanted));
+    let run = story.end.map(|(_, exit)| exit);
+    if run.is_none() || run == Some(Exit::Interrupted) {
+        let why = if run.is_none() { "The run was cut off." } else { "Interrupted." };
+        return format!("{why} {} tells how the hosts are now.", command("check"));
+    }
+    let tally = story.tally();
+    let mut said = Vec::new();
+    if check {
+        said.extend(after_check(tally, &command("apply")));
+    }
+    if ended(Exit::GuardRestored) {
+        said.push("What the guard covers is as it was before.".to_owned());
+    }
+    let again = command(&story.command);
+    let trouble = [Exit::HostFailed, Exit::GuardRestored, Exit::Unreachable, Exit::BadInput].into_iter().any(ended);
+    if trouble || run == Some(Exit::HostFailed) {
+        said.push(format!("Mend the cause above, then run {again} again."));
+    } else if ended(Exit::HostBusy) {
+        said.push(format!("When the other run is done, run {again} again."));
+    } else if tally.refused > 0 {
+        said.push(format!("What is refused needs your decision: see above, then run {again} again."));
+    } else if !check && tally.changed > 0 {
+        said.push(format!("Applied and verified. {} tells when it drifts.", command("check")));
+    } else if said.is_empty() {
+        said.push(if tally.findings > 0 {
+            "All that is declared is in sync; what is unmanaged is yours to judge.".to_owned()
+        } else {
+            "Everything is in sync.".to_owned()
+        });
+    }
+    said.join(" ")
+}
+
+/// What a check with drift leads to.
+fn after_check(tally: Tally, apply: &str) -> Option<String> {
+    let later = tally.known_later > 0;
+    match tally.changed {
+        0 if later => Some(format!("Run {apply} to decide what is known later.")),
+        0 => None,
+        changed => {
+            let what = if changed == 1 { "this change" } else { "these changes" };
+            let later = if later { " What is known later is decided on the way." } else { "" };
+            Some(format!("Run {apply} to make {what}.{later}"))
+        }
+    }
+}
