@@ -132,8 +132,12 @@ pub fn start(settings: &Settings) -> Result<Running, ReportError> {
         Bars::hidden()
     };
     let multi = bars.multi().clone();
-    let mut sinks =
-        Sinks::new(settings, terminal.style(settings), bars, Box::new(io::stdout()), Box::new(io::stderr()))?;
+    let sinks = Sinks::new(settings, terminal.style(settings), bars, Box::new(io::stdout()), Box::new(io::stderr()))?;
+    run(sinks, multi)
+}
+
+/// Gives the sinks a thread of their own, and a task that feeds it.
+fn run(mut sinks: Sinks, multi: indicatif::MultiProgress) -> Result<Running, ReportError> {
     let (events, mut incoming) = mpsc::channel(CHANNEL);
     let (settle, mut settling) = mpsc::unbounded_channel::<oneshot::Sender<()>>();
     let (to_thread, messages) = std_mpsc::channel();

@@ -164,6 +164,9 @@ fn one_line(diff: &Diff, text: &str, paper: Paper) -> String {
 }
 
 fn diff_lines(diff: &Diff, paper: Paper, detail: Detail) -> Vec<String> {
+    if let (Diff::Opaque { .. }, Some(text)) = (diff, unified::one_line(diff, usize::MAX)) {
+        return indented(8, &text, paper, Tone::Faint);
+    }
     let lines = unified::lines(diff, detail.context);
     // One line more is shown in the place of "… 1 more line".
     let shown =

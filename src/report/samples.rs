@@ -273,3 +273,15 @@ pub(super) fn check_twenty() -> Vec<Event> {
     events.push(at(10_110, "", EventKind::RunFinished { tally: sum, exit: Exit::Unreachable }));
     events
 }
+
+/// Each of them.
+pub(super) fn all() -> Vec<Vec<Event>> {
+    vec![
+        check(tasks(), vec![finding()]),
+        check(vec![tasks().swap_remove(0)], vec![]),
+        apply_with_guard(),
+        apply_restored(),
+        apply_failing(),
+        check_twenty(),
+    ]
+}

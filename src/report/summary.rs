@@ -101,10 +101,10 @@ pub(super) fn lines(story: &Story, paper: Paper) -> Vec<String> {
         lines.push(String::new());
         lines.extend(wrap(&totals(story), width));
     }
-    let next = next_step(story);
+    let next = next_steps(story);
     if !next.is_empty() {
         lines.push(String::new());
-        lines.extend(wrap(&next, width));
+        lines.extend(next.iter().flat_map(|sentence| wrap(sentence, width)));
     }
     lines
 }
@@ -132,18 +132,18 @@ fn totals(story: &Story) -> String {
     format!("{hosts}: {} · {}", kinds.join(", "), duration(story.ms))
 }
 
-/// What to do next, in a sentence or a few. Empty where there is nothing to say.
-fn next_step(story: &Story) -> String {
+/// What to do next, a sentence each.
+fn next_steps(story: &Story) -> Vec<String> {
     let check = story.is_check();
     if !check && story.command != "apply" {
-        return String::new();
+        return Vec::new();
     }
     let command = |verb: &str| unbroken(&format!("`{}`", story.command_line(verb)));
     let ended = |wanted: Exit| story.hosts.iter().any(|h| h.end.is_some_and(|(_, exit)| exit == wanted));
     let run = story.end.map(|(_, exit)| exit);
     if run.is_none() || run == Some(Exit::Interrupted) {
         let why = if run.is_none() { "The run was cut off." } else { "Interrupted." };
-        return format!("{why} {} tells how the hosts are now.", command("check"));
+        return vec![format!("{why} {} tells how the hosts are now.", command("check"))];
     }
     let tally = story.tally();
     let mut said = Vec::new();
@@ -156,7 +156,7 @@ fn next_step(story: &Story) -> String {
     let again = command(&story.command);
     let trouble = [Exit::HostFailed, Exit::GuardRestored, Exit::Unreachable, Exit::BadInput].into_iter().any(ended);
     if trouble || run == Some(Exit::HostFailed) {
-        said.push(format!("Mend the cause above, then run {again} again."));
+        said.push(format!("Fix the cause above, then run {again} again."));
     } else if ended(Exit::HostBusy) {
         said.push(format!("When the other run is done, run {again} again."));
     } else if tally.refused > 0 {
@@ -170,7 +170,7 @@ fn next_step(story: &Story) -> String {
             "Everything is in sync.".to_owned()
         });
     }
-    said.join(" ")
+    said
 }
 
 /// What a check with drift leads to.

@@ -1,20 +1,38 @@
-//! Whole runs drawn.
+//! Whole runs drawn, and the laws of drawing.
 
-use super::samples;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use super::ink::cells;
+use super::story::Story;
 use super::*;
+use super::{html, samples};
+use crate::base::event::{EventKind, Failure, Finding, PlannedChange, Tally, TaskPlan, Verdict};
+use crate::base::name::HostName;
+use crate::base::{Diff, Digest, exit};
 
 fn style(width: usize) -> Style {
     let paper = Paper { colour: false, width };
     Style { answer: paper, notes: paper, detail: Detail { verbose: 0, diff_lines: 40, context: 3 }, bars: false }
 }
 
-/// What a run draws, with notes marked by `2| `.
-fn drawn(events: &[Event], style: Style) -> String {
+fn verbose(mut style: Style) -> Style {
+    style.detail.verbose = 1;
+    style
+}
+
+fn texts(events: &[Event], style: Style) -> Vec<Text> {
     let mut human = Human::new(style);
     let mut texts: Vec<Text> = events.iter().flat_map(|event| human.event(event)).collect();
     texts.extend(human.finish());
+    texts
+}
+
+/// What a run draws, with notes marked by `2|`.
+fn drawn(events: &[Event], style: Style) -> String {
     let mut out = String::new();
-    for text in texts {
+    for text in texts(events, style) {
         for line in text.text.lines() {
             let mark = if text.to == Outlet::Notes { "2| " } else { "" };
             out.push_str(format!("{mark}{line}").trim_end());
@@ -24,15 +42,655 @@ fn drawn(events: &[Event], style: Style) -> String {
     out
 }
 
+fn answer(events: &[Event], style: Style) -> String {
+    texts(events, style).iter().filter(|text| text.to == Outlet::Answer).map(|text| text.text.as_str()).collect()
+}
+
+#[track_caller]
+fn assert_drawn(drawn: &str, golden: &str) {
+    let golden = golden.strip_prefix('\n').unwrap_or(golden);
+    assert!(drawn == golden, "drawn:\n{drawn}\nwanted:\n{golden}");
+}
+
+// Golden texts: what people see, looked at by people.
+
 #[test]
-fn look() {
-    for (name, events) in [
-        ("check", samples::check(samples::tasks(), vec![samples::finding()])),
-        ("apply", samples::apply_with_guard()),
-        ("restored", samples::apply_restored()),
-        ("failing", samples::apply_failing()),
-        ("twenty", samples::check_twenty()),
-    ] {
-        println!("=== {name}\n{}", drawn(&events, style(80)));
+fn a_check_of_a_fresh_host() {
+    assert_drawn(
+        &drawn(&samples::check(samples::tasks(), vec![samples::finding()]), style(80)),
+        r#"
+2| · Debian 12 (bookworm) amd64; as root, 84 facts in 0.7 s
+2|
+web1
+  Debian 12 (bookworm) amd64 · 5 of 9 tasks differ · 1 known later · 1 refused
+
+  ~ a swap file of 2 GiB          swap      playbooks/base.toml:19
+      make the swap file /swapfile of 2 GiB
+      write /etc/fstab
+        @@ -1,3 +1,4 @@
+         # /etc/fstab: static file system information.
+         UUID=4c1f-9a / ext4 errors=remount-ro 0 1
+         UUID=77ab-02 /boot ext4 defaults 0 2
+        +/swapfile none swap sw 0 0
+  + Docker from the distribution  packages  playbooks/base.toml:26
+      install docker.io
+        packages:
+        +docker.io
+  ~ the kernel swaps late         sysctl    playbooks/base.toml:33
+      set vm.swappiness  60 → 10
+  ~ a user that deploys           user      playbooks/base.toml:40
+      add the user deploy
+      set the password of deploy  sha256 2d711642b726 (new, not shown)
+  ~ sshd lets in keys only        sshd      playbooks/base.toml:47
+      write /etc/ssh/sshd_config.d/00-bedplate.conf
+        +# Managed by bedplate.
+        +PasswordAuthentication no
+        +KbdInteractiveAuthentication no
+        +PermitRootLogin prohibit-password
+      reload ssh.service
+      guarded: without a new login afterwards the host puts this back
+  ? Docker keeps its logs small   file      playbooks/base.toml:54
+      known after task 3 (Docker from the distribution)
+  ! a volume for the database     volume    playbooks/base.toml:68
+      refused: /dev/sdb holds an ext4 file system with data
+      help: name another device, or empty /dev/sdb yourself
+
+  Unmanaged:
+    ! foreign-ufw-rule: port 8080/tcp is open to everyone, and no task says so
+      help: add it to `allow`, or close it with `ufw delete allow 8080/tcp`
+
+! web1  1 refused · 5 to change · 1 in sync · 1 known later · 1 skipped ·
+        1 unmanaged · 0.7 s
+
+Run `bedplate apply root@203.0.113.5` to make these changes. What is known later
+is decided on the way.
+What is refused needs your decision: see above, then run
+`bedplate check root@203.0.113.5` again.
+"#,
+    );
+}
+
+#[test]
+fn a_check_in_sync() {
+    assert_drawn(
+        &drawn(&samples::check(vec![samples::tasks().swap_remove(0)], vec![]), style(80)),
+        r#"
+2| · Debian 12 (bookworm) amd64; as root, 84 facts in 0.7 s
+2|
+= web1  1 in sync   0.7 s
+
+Everything is in sync.
+"#,
+    );
+}
+
+#[test]
+fn a_check_in_sync_says_why_when_asked() {
+    assert_drawn(
+        &drawn(
+            &samples::check(vec![samples::tasks().swap_remove(0), samples::tasks().swap_remove(7)], vec![]),
+            verbose(style(80)),
+        ),
+        r#"
+2| · bedplate 0.1.0: check
+2| · connecting to root@203.0.113.5:22
+2| · Debian 12 (bookworm) amd64; as root, 84 facts in 0.7 s
+2|
+web1 · Debian 12 (bookworm) amd64 · 0 of 2 tasks differ
+
+  = the clock is kept right  service  playbooks/base.toml:12
+      systemd-timesyncd.service is enabled and active
+  · transparent huge pages   sysctl   playbooks/base.toml:61
+      the host is a container
+
+= web1  1 in sync · 1 skipped   0.7 s
+
+Everything is in sync.
+"#,
+    );
+}
+
+#[test]
+fn an_apply_with_a_guard() {
+    assert_drawn(
+        &drawn(&samples::apply_with_guard(), style(80)),
+        r#"
+2| · Debian 12 (bookworm) amd64; as root, 84 facts in 0.7 s
+2|
+web1 · Debian 12 (bookworm) amd64 · 2 of 3 tasks to change
+
+  + Docker from the distribution  packages  playbooks/base.toml:26
+      install docker.io
+        packages:
+        +docker.io
+  ~ sshd lets in keys only        sshd      playbooks/base.toml:47
+      write /etc/ssh/sshd_config.d/00-bedplate.conf
+        +# Managed by bedplate.
+        +PasswordAuthentication no
+        +KbdInteractiveAuthentication no
+        +PermitRootLogin prohibit-password
+      reload ssh.service
+      guarded: without a new login afterwards the host puts this back
+2|
+2| ✓ install docker.io (14.2 s)
+2| ◇ guard armed over sshd: undone in 90 s unless a new login confirms
+2| ✓ write /etc/ssh/sshd_config.d/00-bedplate.conf (12 ms)
+2| ✓ reload ssh.service (0.1 s)
+2| ◆ guard confirmed by a new login as root@203.0.113.5:22, and disarmed (0.5 s)
+2| ✓ verified: everything is as planned (0.4 s)
+
+✓ web1  2 changed · 1 in sync   16.1 s
+
+Applied and verified. `bedplate check root@203.0.113.5` tells when it drifts.
+"#,
+    );
+}
+
+#[test]
+fn an_apply_whose_guard_put_the_host_back() {
+    assert_drawn(
+        &drawn(&samples::apply_restored().split_off(12), style(80)),
+        r#"
+2| ✓ reload ssh.service (0.1 s)
+2| ! the guard put the host back as it was
+2|   restored: /etc/ssh/sshd_config.d/00-bedplate.conf, ssh.service
+2|   cause:    no new login came in within 90 s: connection refused on port 22
+2| error: no answer on port 22 after sshd was reloaded; the guard put the old
+2|        configuration back
+2|   at:    playbooks/base.toml:47
+2|   state: sshd is as before task 6; task 3 stays applied
+2|   help:  see `journalctl -u ssh` on web1, then run `bedplate check web1`
+2|
+! web1  put back by its guard · 1 failed · 1 changed · 1 in sync   1 min 30 s
+"#,
+    );
+}
+
+#[test]
+fn an_apply_that_fails() {
+    assert_drawn(
+        &drawn(&samples::apply_failing(), style(200)),
+        r#"
+2| · Debian 12 (bookworm) amd64; as root, 84 facts in 0.7 s
+2|
+web1 · Debian 12 (bookworm) amd64 · 2 of 3 tasks to change
+
+  + Docker from the distribution  packages  playbooks/base.toml:26
+      install docker.io
+        packages:
+        +docker.io
+  ~ sshd lets in keys only        sshd      playbooks/base.toml:47
+      write /etc/ssh/sshd_config.d/00-bedplate.conf
+        +# Managed by bedplate.
+        +PasswordAuthentication no
+        +KbdInteractiveAuthentication no
+        +PermitRootLogin prohibit-password
+      reload ssh.service
+      guarded: without a new login afterwards the host puts this back
+2|
+2| error: task 3 `Docker from the distribution` failed: `apt-get install` ended with status 100
+2|   at:    playbooks/base.toml:26
+2|   said:  E: Could not get lock /var/lib/dpkg/lock-frontend. It is held by process 812 (unattended-upgr)
+2|          E: Unable to acquire the dpkg frontend lock
+2|   state: nothing was changed; tasks 3 to 9 were not begun
+2|   help:  wait for unattended-upgrades, then run `bedplate apply` again
+
+! web1  1 failed · 1 in sync   12.4 s
+
+Fix the cause above, then run `bedplate apply root@203.0.113.5` again.
+"#,
+    );
+}
+
+#[test]
+fn twenty_hosts_on_a_narrow_terminal() {
+    assert_drawn(
+        &drawn(&samples::check_twenty(), Style { bars: true, ..style(80) }),
+        r#"
+2| error: web7: no answer on port 22 within 10 s
+2|   state: nothing was changed
+2|   help:  see whether web7 is up: `ssh root@web7`
+2|
+web1, web3, web4, web6, web8, web9, web11, web12, web14, web15, web16, web17,
+web18, web19, web20
+  15 hosts · Debian 12 (bookworm) amd64 · 2 of 3 tasks differ
+
+  ~ the kernel swaps late   sysctl  playbooks/base.toml:33
+      set vm.swappiness  60 → 10
+  ~ sshd lets in keys only  sshd    playbooks/base.toml:47
+      write /etc/ssh/sshd_config.d/00-bedplate.conf
+        +# Managed by bedplate.
+        +PasswordAuthentication no
+        +KbdInteractiveAuthentication no
+        +PermitRootLogin prohibit-password
+      reload ssh.service
+      guarded: without a new login afterwards the host puts this back
+
+web13 · Debian 12 (bookworm) amd64 · 2 of 3 tasks differ
+
+  ~ a swap file of 2 GiB   swap    playbooks/base.toml:19
+      make the swap file /swapfile of 2 GiB
+      write /etc/fstab
+        @@ -1,3 +1,4 @@
+         # /etc/fstab: static file system information.
+         UUID=4c1f-9a / ext4 errors=remount-ro 0 1
+         UUID=77ab-02 /boot ext4 defaults 0 2
+        +/swapfile none swap sw 0 0
+  ~ the kernel swaps late  sysctl  playbooks/base.toml:33
+      set vm.swappiness  60 → 10
+
+  Unmanaged:
+    ! foreign-ufw-rule: port 8080/tcp is open to everyone, and no task says so
+      help: add it to `allow`, or close it with `ufw delete allow 8080/tcp`
+
+~ web1   2 to change · 1 in sync                 0.9 s
+= web2   1 in sync · 1 skipped                   0.9 s
+~ web3   2 to change · 1 in sync                 0.9 s
+~ web4   2 to change · 1 in sync                 0.9 s
+= web5   1 in sync · 1 skipped                   0.9 s
+~ web6   2 to change · 1 in sync                 0.9 s
+! web7   unreachable                             9.9 s
+~ web8   2 to change · 1 in sync                 0.9 s
+~ web9   2 to change · 1 in sync                 0.9 s
+= web10  1 in sync · 1 skipped                   0.9 s
+~ web11  2 to change · 1 in sync                 1.0 s
+~ web12  2 to change · 1 in sync                 1.0 s
+~ web13  2 to change · 1 in sync · 1 unmanaged   1.0 s
+~ web14  2 to change · 1 in sync                 1.0 s
+~ web15  2 to change · 1 in sync                 1.0 s
+~ web16  2 to change · 1 in sync                 1.0 s
+~ web17  2 to change · 1 in sync                 1.0 s
+~ web18  2 to change · 1 in sync                 1.0 s
+~ web19  2 to change · 1 in sync                 1.0 s
+~ web20  2 to change · 1 in sync                 1.0 s
+
+20 hosts: 16 to change, 3 in sync, 1 unreachable · 10.1 s
+
+Run `bedplate apply` to make these changes.
+Fix the cause above, then run `bedplate check` again.
+"#,
+    );
+}
+
+#[test]
+fn twenty_hosts_on_a_wide_terminal() {
+    assert_drawn(
+        &drawn(&samples::check_twenty(), Style { bars: true, ..style(200) }),
+        r#"
+2| error: web7: no answer on port 22 within 10 s
+2|   state: nothing was changed
+2|   help:  see whether web7 is up: `ssh root@web7`
+2|
+web1, web3, web4, web6, web8, web9, web11, web12, web14, web15, web16, web17, web18, web19, web20 · Debian 12 (bookworm) amd64 · 2 of 3 tasks differ
+
+  ~ the kernel swaps late   sysctl  playbooks/base.toml:33
+      set vm.swappiness  60 → 10
+  ~ sshd lets in keys only  sshd    playbooks/base.toml:47
+      write /etc/ssh/sshd_config.d/00-bedplate.conf
+        +# Managed by bedplate.
+        +PasswordAuthentication no
+        +KbdInteractiveAuthentication no
+        +PermitRootLogin prohibit-password
+      reload ssh.service
+      guarded: without a new login afterwards the host puts this back
+
+web13 · Debian 12 (bookworm) amd64 · 2 of 3 tasks differ
+
+  ~ a swap file of 2 GiB   swap    playbooks/base.toml:19
+      make the swap file /swapfile of 2 GiB
+      write /etc/fstab
+        @@ -1,3 +1,4 @@
+         # /etc/fstab: static file system information.
+         UUID=4c1f-9a / ext4 errors=remount-ro 0 1
+         UUID=77ab-02 /boot ext4 defaults 0 2
+        +/swapfile none swap sw 0 0
+  ~ the kernel swaps late  sysctl  playbooks/base.toml:33
+      set vm.swappiness  60 → 10
+
+  Unmanaged:
+    ! foreign-ufw-rule: port 8080/tcp is open to everyone, and no task says so
+      help: add it to `allow`, or close it with `ufw delete allow 8080/tcp`
+
+~ web1   2 to change · 1 in sync                 0.9 s
+= web2   1 in sync · 1 skipped                   0.9 s
+~ web3   2 to change · 1 in sync                 0.9 s
+~ web4   2 to change · 1 in sync                 0.9 s
+= web5   1 in sync · 1 skipped                   0.9 s
+~ web6   2 to change · 1 in sync                 0.9 s
+! web7   unreachable                             9.9 s
+~ web8   2 to change · 1 in sync                 0.9 s
+~ web9   2 to change · 1 in sync                 0.9 s
+= web10  1 in sync · 1 skipped                   0.9 s
+~ web11  2 to change · 1 in sync                 1.0 s
+~ web12  2 to change · 1 in sync                 1.0 s
+~ web13  2 to change · 1 in sync · 1 unmanaged   1.0 s
+~ web14  2 to change · 1 in sync                 1.0 s
+~ web15  2 to change · 1 in sync                 1.0 s
+~ web16  2 to change · 1 in sync                 1.0 s
+~ web17  2 to change · 1 in sync                 1.0 s
+~ web18  2 to change · 1 in sync                 1.0 s
+~ web19  2 to change · 1 in sync                 1.0 s
+~ web20  2 to change · 1 in sync                 1.0 s
+
+20 hosts: 16 to change, 3 in sync, 1 unreachable · 10.1 s
+
+Run `bedplate apply` to make these changes.
+Fix the cause above, then run `bedplate check` again.
+"#,
+    );
+}
+
+// Laws
+
+#[test]
+fn the_answer_alone_begins_with_the_plan_and_has_no_progress_in_it() {
+    let text = answer(&samples::apply_with_guard(), style(100));
+    assert!(text.starts_with("web1 · Debian 12"), "{text}");
+    assert!(!text.contains("guard armed") && text.contains("✓ web1  2 changed"), "{text}");
+}
+
+#[test]
+fn in_an_apply_an_equal_plan_is_named_not_repeated() {
+    let tasks = vec![samples::tasks()[3].clone()];
+    let plan = |ms, name| samples::at(ms, name, EventKind::Planned { tasks: tasks.clone(), findings: vec![] });
+    let events = [samples::started("apply", &[], &["web1", "db"]), plan(5, "db"), plan(6, "web1")];
+    let text = drawn(&events, style(80));
+    assert_eq!(text.matches("the kernel swaps late").count(), 1, "{text}");
+    assert!(text.contains("2| web1  = same plan as db\n"), "{text}");
+}
+
+#[test]
+fn what_an_apply_learns_on_the_way_is_drawn_once_it_is_known() {
+    let mut later = samples::tasks().swap_remove(6);
+    let first = EventKind::Planned { tasks: vec![later.clone()], findings: vec![] };
+    later.verdict = Verdict::Change;
+    later.changes = vec![PlannedChange { summary: "write /etc/docker/daemon.json".into(), diff: None }];
+    let second = EventKind::Planned { tasks: vec![later], findings: vec![] };
+    let events =
+        [samples::started("apply", &[], &["web1"]), samples::at(1, "web1", first), samples::at(2, "web1", second)];
+    let text = answer(&events, style(80));
+    let news = "\nweb1 · now known\n\n  ~ Docker keeps its logs small  file  playbooks/base.toml:54\n      write /etc/docker/daemon.json\n";
+    assert!(text.contains(news), "{text}");
+}
+
+#[test]
+fn a_run_that_is_cut_off_still_has_an_end() {
+    let events = samples::apply_with_guard();
+    let text = answer(&events[..7], style(80));
+    assert!(
+        text.ends_with(
+            "The run was cut off. `bedplate check root@203.0.113.5` tells how the hosts are now.\n".trim_start()
+        ) || text.contains("The run was cut off."),
+        "{text}"
+    );
+    assert!(text.contains("! web1  cut off · 2 to change") || text.contains("! web1  cut off · 2 changed"), "{text}");
+}
+
+#[test]
+fn with_bars_many_hosts_need_no_lines_for_their_steps() {
+    let with_bars = Style { bars: true, ..style(80) };
+    let text = drawn(&samples::check_twenty(), with_bars);
+    assert!(!text.contains("84 facts") && text.contains("2| error: web7: no answer"), "{text}");
+}
+
+#[test]
+fn colour_adds_nothing_but_colour() {
+    for events in samples::all() {
+        let coloured =
+            Style { answer: Paper { colour: true, width: 80 }, notes: Paper { colour: true, width: 80 }, ..style(80) };
+        let stripped: String =
+            texts(&events, coloured).iter().map(|t| console::strip_ansi_codes(&t.text).into_owned()).collect();
+        let plain: String = texts(&events, style(80)).iter().map(|t| t.text.clone()).collect();
+        assert_eq!(stripped, plain);
+    }
+}
+
+#[test]
+fn a_page_holds_no_markup_of_others() {
+    let evil = "<script>alert('x')</script>\"&\u{1b}[31m";
+    let mut tasks = samples::tasks();
+    for task in &mut tasks {
+        (task.name, task.resource, task.place, task.why) = (evil.into(), evil.into(), evil.into(), evil.into());
+        task.changes.push(PlannedChange { summary: evil.into(), diff: Some(Diff::value(evil, evil, evil)) });
+        let text = |text: &str| Some(format!("{text}\n").repeat(3));
+        let diff = Diff::Text { path: evil.into(), before: text("a"), after: text(evil) };
+        task.changes.push(PlannedChange { summary: evil.into(), diff: Some(diff) });
+    }
+    let mut story = Story::default();
+    for event in samples::check(tasks, vec![Finding { id: evil.into(), what: evil.into(), help: Some(evil.into()) }]) {
+        story.event(&event);
+    }
+    let failure =
+        Failure { what: evil.into(), place: Some(evil.into()), said: vec![evil.into()], ..Failure::default() };
+    story.event(&samples::at(9, "web1", EventKind::HostFailed(failure)));
+    let row = SettingRow { name: evil.into(), value: evil.into(), reason: evil.into(), source: evil.into() };
+    let page = html::page(&story, evil, &[row]);
+    assert!(!page.contains("<script") && !page.contains("('x')") && !page.contains('\u{1b}'), "{page}");
+    assert!(page.contains("&lt;script&gt;alert(&#39;x&#39;)"), "{page}");
+    for from_outside in ["http:", "https:", "src=", "url(", "@import"] {
+        assert!(!page.contains(from_outside), "{from_outside}");
+    }
+}
+
+#[test]
+fn a_page_replaces_the_old_one_only_when_it_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("report.html");
+    std::fs::write(&path, "old").unwrap();
+    let mut sink = Html::create(&Page { path: path.clone(), ..Page::default() }).unwrap();
+    for event in samples::check_twenty() {
+        sink.event(&event).unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
+    sink.finish().unwrap();
+    drop(sink);
+    let page = std::fs::read_to_string(&path).unwrap();
+    assert!(page.contains("id=\"host-19\"") && page.ends_with("</html>\n"));
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    let nowhere = Page { path: folder.path().join("missing/report.html"), ..Page::default() };
+    assert!(matches!(Html::create(&nowhere), Err(ReportError::Page { .. })));
+}
+
+#[tokio::test]
+async fn the_started_report_draws_into_its_log_and_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("run.jsonl");
+    let page = Page { path: folder.path().join("run.html"), ..Page::default() };
+    let settings = Settings { log: Some(log.clone()), html: Some(page.clone()), ..Settings::default() };
+    let out = Buffer::default();
+    let style = Style { bars: false, ..style(80) };
+    let sinks = Sinks::new(&settings, style, Bars::hidden(), Box::new(out.clone()), Box::new(out.clone())).unwrap();
+    let running = run(sinks, Bars::hidden().multi().clone()).unwrap();
+    let events = samples::apply_with_guard();
+    for event in &events {
+        running.events.send(event.clone()).await.unwrap();
+    }
+    running.stage.settled().await;
+    assert!(out.text().contains("Applied and verified."), "{}", out.text());
+    drop(running.events);
+    assert!(running.done.await.unwrap().is_empty());
+    let recording = read(std::fs::read(&log).unwrap().as_slice()).unwrap();
+    assert_eq!(recording.events, events);
+    assert!(page.path.exists());
+    running.stage.settled().await;
+}
+
+#[derive(Clone, Default)]
+struct Buffer(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl Buffer {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![
+        "[a-z/. ]{0,30}",
+        "\\PC{0,20}",
+        any::<String>(),
+        Just("a much longer text that has to be broken over more than one line to fit the page it is on".to_owned()),
+        Just("a\u{1b}[2Jb\r\n\tc\u{202e}漢字".to_owned()),
+    ]
+}
+
+/// With `whole`, also diffs of texts and sets, whose content may be wider than the page.
+fn diff(whole: bool) -> BoxedStrategy<Diff> {
+    let value = (text(), option::of(text()), option::of(text()))
+        .prop_map(|(what, before, after)| Diff::Value { what, before, after })
+        .boxed();
+    let digest = || option::of(text().prop_map(Digest::of));
+    let opaque = (text(), digest(), digest()).prop_map(|(what, before, after)| Diff::Opaque { what, before, after });
+    if !whole {
+        return opaque.boxed();
+    }
+    let of_text = (text(), option::of(text()), option::of(text())).prop_map(|(path, before, after)| Diff::Text {
+        path,
+        before,
+        after,
+    });
+    let set =
+        (text(), vec(text(), 0..3), vec(text(), 0..3)).prop_map(|(what, minus, plus)| Diff::Set { what, minus, plus });
+    prop_oneof![value, opaque, of_text, set].boxed()
+}
+
+fn verdict() -> impl Strategy<Value = Verdict> {
+    use Verdict::{Change, InSync, KnownLater, Refused, Skipped};
+    prop::sample::select(vec![InSync, Change, Change, KnownLater, Skipped, Refused])
+}
+
+fn task(whole: bool) -> impl Strategy<Value = TaskPlan> {
+    let change = (text(), option::of(diff(whole))).prop_map(|(summary, diff)| PlannedChange { summary, diff });
+    (1usize..6, text(), text(), text(), verdict(), text(), option::of(text()), vec(change, 0..3), any::<bool>())
+        .prop_map(|(task, name, resource, place, verdict, why, help, changes, guarded)| TaskPlan {
+            task,
+            name,
+            resource,
+            place,
+            verdict,
+            why,
+            help,
+            changes,
+            guarded,
+        })
+}
+
+fn tally() -> impl Strategy<Value = Tally> {
+    [0usize..30, 0..30, 0..3, 0..3, 0..3, 0..3, 0..3].prop_map(
+        |[in_sync, changed, known_later, skipped, refused, failed, findings]| Tally {
+            in_sync,
+            changed,
+            known_later,
+            skipped,
+            refused,
+            failed,
+            findings,
+        },
+    )
+}
+
+fn host_name() -> impl Strategy<Value = HostName> {
+    prop::sample::select(vec!["web1", "web2", "db", "a-host-with-a-very-long-name.in.a.deep.domain.example.com"])
+        .prop_map(samples::host)
+}
+
+fn kind(whole: bool) -> impl Strategy<Value = EventKind> {
+    let finding = (text(), text(), option::of(text())).prop_map(|(id, what, help)| Finding { id, what, help });
+    let failure = (text(), option::of(text()), vec(text(), 0..3), option::of(text()), option::of(text()))
+        .prop_map(|(what, place, said, state, help)| Failure { what, place, said, state, help });
+    let ends = || prop::sample::select(exit::ALL.to_vec());
+    let commands = prop::sample::select(vec!["check", "apply", "migrate"]);
+    let differs = vec((1usize..9, text(), text()), 0..3);
+    prop_oneof![
+        (commands, vec(text(), 0..3), text(), vec(host_name(), 0..4)).prop_map(
+            |(command, arguments, version, hosts)| {
+                EventKind::RunStarted { command: command.into(), arguments, version, hosts }
+            }
+        ),
+        text().prop_map(|address| EventKind::HostConnecting { address }),
+        (text(), any::<u64>()).prop_map(|(user, took_ms)| EventKind::HostConnected { user, took_ms }),
+        text().prop_map(|text| EventKind::Note { text }),
+        (text(), 0usize..99, any::<u64>()).prop_map(|(system, facts, took_ms)| EventKind::ProbeFinished {
+            system,
+            facts,
+            took_ms
+        }),
+        (vec(task(whole), 0..5), vec(finding, 0..2))
+            .prop_map(|(tasks, findings)| EventKind::Planned { tasks, findings }),
+        (1usize..9, text(), text(), 1usize..9, 1usize..9)
+            .prop_map(|(task, name, action, step, steps)| EventKind::ActionStarted { task, name, action, step, steps }),
+        text().prop_map(|line| EventKind::Output { line }),
+        (1usize..9, text(), 0u64..99_999).prop_map(|(task, action, took_ms)| EventKind::ActionFinished {
+            task,
+            action,
+            took_ms
+        }),
+        (1u64..99, vec(text(), 0..3)).prop_map(|(window_s, covers)| EventKind::GuardArmed { window_s, covers }),
+        (text(), any::<u64>()).prop_map(|(login, took_ms)| EventKind::GuardConfirmed { login, took_ms }),
+        (vec(text(), 0..3), text()).prop_map(|(restored, cause)| EventKind::GuardRestored { restored, cause }),
+        (differs, any::<u64>()).prop_map(|(differs, took_ms)| EventKind::Verified { differs, took_ms }),
+        failure.prop_map(EventKind::HostFailed),
+        (tally(), ends()).prop_map(|(tally, exit)| EventKind::HostFinished { tally, exit }),
+        (tally(), ends()).prop_map(|(tally, exit)| EventKind::RunFinished { tally, exit }),
+    ]
+}
+
+fn events(whole: bool) -> impl Strategy<Value = Vec<Event>> {
+    let event = (any::<u64>(), option::weighted(0.9, host_name()), kind(whole)).prop_map(|(ms, host, kind)| Event {
+        v: 1,
+        ms,
+        host,
+        kind,
+    });
+    vec(event, 0..12)
+}
+
+proptest! {
+    #[test]
+    fn a_replayed_run_draws_the_same_page_and_text(events in events(true), width in 0usize..200, verbose in 0u8..3, bars: bool) {
+        let mut lines = Vec::new();
+        let mut sink = Json::new(&mut lines);
+        for event in &events {
+            sink.event(event).unwrap();
+        }
+        let again = read(lines.as_slice()).unwrap();
+        prop_assert_eq!(&again.events, &events);
+        prop_assert_eq!(again.unknown, 0);
+        let mut style = Style { bars, ..style(width) };
+        style.detail.verbose = verbose;
+        prop_assert_eq!(texts(&again.events, style), texts(&events, style));
+    }
+
+    #[test]
+    fn no_line_is_wider_than_the_page(events in events(false), width in 40usize..200, verbose in 0u8..3) {
+        let mut style = style(width);
+        style.detail.verbose = verbose;
+        for text in texts(&events, style) {
+            for line in text.text.lines() {
+                prop_assert!(cells(line) <= width, "{} > {width}: {line:?}", cells(line));
+                prop_assert!(!line.chars().any(char::is_control), "{line:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_makes_the_page_or_the_bars_panic(events in events(true)) {
+        let mut story = Story::default();
+        for event in &events {
+            story.event(event);
+        }
+        let page = html::page(&story, "", &[]);
+        prop_assert_eq!(page.matches("<details class=\"host\"").count(), story.hosts.len());
+        prop_assert_eq!(page.matches("<details").count(), page.matches("</details>").count());
     }
 }
