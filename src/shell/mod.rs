@@ -152,6 +152,8 @@ pub enum Mode {
     Probe,
     /// Changes the host. Error output is part of the answer, the first failure ends the batch.
     Act,
+    /// Changes the held shell itself, such as a lock that it holds from then on. Else as [`Mode::Act`].
+    Hold,
 }
 
 /// Calls that travel together and run in order, each in a frame of its own.
@@ -232,6 +234,7 @@ impl Batch {
             match self.mode {
                 Mode::Probe => text.push_str(&format!("bp_probe {index} {call}\n")),
                 Mode::Act => text.push_str(&format!("bp_act {index} {call} || return 0\n")),
+                Mode::Hold => text.push_str(&format!("bp_hold {index} {call} || return 0\n")),
             }
         }
         text.push_str(":\n}\n");

@@ -35,6 +35,17 @@ bp_act() {
 	return "$bp_status"
 }
 
+# bp_hold INDEX FUNCTION ARGS...: run a call in this very shell, so that what it opens stays open.
+bp_hold() {
+	bp_index=$1
+	shift
+	printf '\000%s:begin:%s\000' "$bp_nonce" "$bp_index"
+	"$@" </dev/null 2>&1
+	bp_status=$?
+	printf '\000%s:end:%s:%s\000' "$bp_nonce" "$bp_index" "$bp_status"
+	return "$bp_status"
+}
+
 # The end of a batch.
 bp_done() {
 	printf '\000%s:done:%s\000' "$bp_nonce" "$1"

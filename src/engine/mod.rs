@@ -1,0 +1,109 @@
+//! Doing: one host in a straight line (connect, look, plan, act, look again), many hosts at once. The only floor where
+//! plans meet connections. It tells what happens as events and prints nothing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::Sender;
+use tokio_util::sync::CancellationToken;
+
+use crate::base::event::{self, Event, EventKind, Tally};
+use crate::base::name::HostName;
+use crate::base::secret::Redactor;
+use crate::base::{Digest, Exit};
+use crate::plan::Task;
+use crate::ssh::{Connector, Target};
+
+pub mod fleet;
+mod host;
+mod probe;
+pub mod record;
+mod steps;
+
+pub use fleet::run;
+pub use probe::ask;
+
+/// One host of a run: how it is reached, and what should be true of it.
+#[derive(Debug)]
+pub struct Job {
+    /// How it is reached.
+    pub target: Target,
+    /// Its tasks, in order.
+    pub tasks: Vec<Task>,
+    /// Digest of the tasks as rendered, for the journal.
+    pub playbooks: Digest,
+}
+
+/// Whether a run changes anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Looks and plans; nothing on the host is changed.
+    Check,
+    /// Looks, plans, acts and looks again.
+    Apply,
+}
+
+/// What the hosts of a run have in common.
+#[derive(Clone)]
+pub struct Run {
+    /// Whether anything is changed.
+    pub mode: Mode,
+    /// Whether findings alone count as drift.
+    pub strict: bool,
+    /// Who runs it.
+    pub operator: record::Operator,
+    /// bedplate's version, for the journal.
+    pub version: String,
+    /// Seconds for which a guarded group may stay unconfirmed.
+    pub window: Duration,
+    /// How many hosts are worked on at once.
+    pub width: usize,
+    /// Secrets that must not appear in what the hosts say.
+    pub redactor: Redactor,
+    /// Cancelled by Ctrl-C: no new action begins.
+    pub stop: CancellationToken,
+    /// Makes connections.
+    pub connector: Arc<Connector>,
+    /// Where events go.
+    pub events: Sender<Event>,
+    /// Start of the run.
+    pub started: Instant,
+}
+
+/// How one host ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its sums.
+    pub tally: Tally,
+    /// What it alone would end the process with.
+    pub exit: Exit,
+}
+
+/// Sends events of one host, or of the run.
+#[derive(Clone)]
+pub(crate) struct Teller {
+    events: Sender<Event>,
+    host: Option<HostName>,
+    started: Instant,
+}
+
+impl Teller {
+    pub(crate) fn new(run: &Run, host: Option<&HostName>) -> Self {
+        Self { events: run.events.clone(), host: host.cloned(), started: run.started }
+    }
+
+    fn event(&self, kind: EventKind) -> Event {
+        let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        Event { v: event::SCHEMA, ms, host: self.host.clone(), kind }
+    }
+
+    /// Sends `kind`, waiting while the report is behind. A report that has gone away stops no host.
+    pub(crate) async fn tell(&self, kind: EventKind) {
+        let _ = self.events.send(self.event(kind)).await;
+    }
+
+    /// Sends `kind` unless the report is far behind: for lines of output, which may be lost.
+    pub(crate) fn tell_if_room(&self, kind: EventKind) {
+        let _ = self.events.try_send(self.event(kind));
+    }
+}

@@ -1,0 +1,146 @@
+//! Acting: the steps of one segment as one batch, told as they run.
+
+use std::time::Instant;
+
+use super::{Run, Teller, record};
+use crate::base::event::{EventKind, Failure};
+use crate::plan::Step;
+use crate::shell::frame::{Part, printable_lines};
+use crate::shell::{Batch, Mode};
+use crate::ssh::{Connection, FrameResult, HeldShell, SessionError};
+
+/// The status with which a call says that the state it was planned on is gone (`bp_moved`).
+const MOVED: u8 = 75;
+/// How many of a failed call's last lines are told.
+const SAID: usize = 20;
+
+/// How a segment ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// Every step was done.
+    Done,
+    /// The operator asked to stop; the steps from this index on were not begun.
+    Stopped(usize),
+    /// A step failed; those behind it were not begun.
+    Failed(Box<Failure>),
+    /// The connection went; the outcome of the step at this index is unknown.
+    Lost(usize, SessionError),
+}
+
+/// Runs `steps` in order. `first` is the number of steps that were done before, for the count.
+pub(super) async fn run(
+    shell: &mut HeldShell,
+    connection: &Connection,
+    run: &Run,
+    teller: &Teller,
+    steps: &[Step],
+    counted: (usize, usize),
+) -> Ended {
+    let batch = Batch::new(Mode::Act, steps.iter().map(|step| step.action.call()).collect());
+    let mut follow = Follow { teller, run, steps, counted, began: Instant::now(), line: Vec::new() };
+    let mut tell = |part: &Part| follow.part(part);
+    let answer = {
+        let acting = shell.run(&batch, &mut tell);
+        tokio::pin!(acting);
+        let mut asked = false;
+        loop {
+            tokio::select! {
+                answer = &mut acting => break answer,
+                () = run.stop.cancelled(), if !asked => {
+                    asked = true;
+                    // The call in hand goes on; a second shell tells the first one's batch to end behind it.
+                    if let Ok(mut other) = connection.shell().await {
+                        let _ = record::stop(&mut other).await;
+                    }
+                }
+            }
+        }
+    };
+    match answer {
+        Ok(results) => judge(&results, steps, run),
+        Err(error) => {
+            let index = error.progress().map_or(0, |progress| progress.ended.len());
+            Ended::Lost(index.min(steps.len().saturating_sub(1)), error)
+        }
+    }
+}
+
+fn judge(results: &[FrameResult], steps: &[Step], run: &Run) -> Ended {
+    if let Some(failed) = results.iter().find(|result| result.status != 0)
+        && let Some(step) = steps.get(failed.index)
+    {
+        return Ended::Failed(Box::new(failure(step, failed, run)));
+    }
+    if results.len() < steps.len() { Ended::Stopped(results.len()) } else { Ended::Done }
+}
+
+fn failure(step: &Step, result: &FrameResult, run: &Run) -> Failure {
+    let mut said: Vec<String> = printable_lines(&result.body).iter().map(|line| run.redactor.redact(line)).collect();
+    said.drain(..said.len().saturating_sub(SAID));
+    let (what, help) = if result.status == MOVED {
+        let what = format!("task {} `{}`: could not {}: the host is not as it was planned on", step.task, step.name, step.action.summary());
+        (what, "somebody else changes this host at the same time; run again to plan anew".to_owned())
+    } else {
+        let what = format!(
+            "task {} `{}`: could not {} (status {})",
+            step.task,
+            step.name,
+            step.action.summary(),
+            result.status
+        );
+        (what, "mend what the host says above, then run again: what is done stays done".to_owned())
+    };
+    Failure { what, place: Some(step.place.clone()), said, state: None, help: Some(help) }
+}
+
+/// Turns the parts of an answer into events as they come.
+struct Follow<'a> {
+    teller: &'a Teller,
+    run: &'a Run,
+    steps: &'a [Step],
+    counted: (usize, usize),
+    began: Instant,
+    line: Vec<u8>,
+}
+
+impl Follow<'_> {
+    fn part(&mut self, part: &Part) {
+        match part {
+            Part::Begin { index } => {
+                self.began = Instant::now();
+                self.line.clear();
+                if let Some(step) = self.steps.get(*index) {
+                    self.teller.tell_if_room(EventKind::ActionStarted {
+                        task: step.task,
+                        name: step.name.clone(),
+                        action: step.action.summary(),
+                        step: self.counted.0 + index + 1,
+                        steps: self.counted.1,
+                    });
+                }
+            }
+            Part::Output { bytes, .. } => self.output(bytes),
+            Part::End { index, status: 0, .. } => {
+                if let Some(step) = self.steps.get(*index) {
+                    self.teller.tell_if_room(EventKind::ActionFinished {
+                        task: step.task,
+                        action: step.action.summary(),
+                        took_ms: u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+                    });
+                }
+            }
+            Part::End { .. } | Part::Done { .. } => {}
+        }
+    }
+
+    /// Whole lines only; what has no end yet waits for it.
+    fn output(&mut self, bytes: &[u8]) {
+        self.line.extend_from_slice(bytes);
+        let Some(end) = self.line.iter().rposition(|byte| *byte == b'\n') else { return };
+        let rest = self.line.split_off(end + 1);
+        let whole = std::mem::replace(&mut self.line, rest);
+        for line in printable_lines(&whole) {
+            self.teller.tell_if_room(EventKind::Output { line: self.run.redactor.redact(&line) });
+        }
+    }
+}
