@@ -39,6 +39,7 @@
 
 pub mod action;
 pub mod base;
+pub mod engine;
 pub mod machine;
 pub mod plan;
 pub mod report;

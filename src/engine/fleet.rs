@@ -1,8 +1,5 @@
 //! Many hosts: each in a task of its own, so many at once, and the worst end counts.
 
-use std::sync::Arc;
-
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use super::{Job, Outcome, Run, Teller, host};
@@ -22,17 +19,12 @@ pub async fn run(jobs: Vec<Job>, run: Run, command: &str) -> Exit {
             arguments: run.arguments.clone(),
         })
         .await;
-    let places = Arc::new(Semaphore::new(run.width.max(1)));
     let mut working = JoinSet::new();
     let mut names = std::collections::BTreeMap::new();
     for job in jobs {
-        let (run, places) = (run.clone(), places.clone());
+        let run = run.clone();
         let name = job.target.name.clone();
-        let handle = working.spawn(async move {
-            // The semaphore is never closed, so a place always comes.
-            let _place = places.acquire().await;
-            host::work(job, &run).await
-        });
+        let handle = working.spawn(async move { host::work(job, &run).await });
         names.insert(handle.id(), name);
     }
     let mut total = Outcome { tally: Tally::default(), exit: Exit::Done };
@@ -62,6 +54,7 @@ async fn told_as_died(run: &Run, name: Option<&HostName>) -> Outcome {
             ..Failure::default()
         }))
         .await;
+    run.consent.passed().await;
     teller.tell(EventKind::HostFinished { tally: outcome.tally, exit: outcome.exit }).await;
     outcome
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::Sender;
 use tokio_util::sync::CancellationToken;
 
@@ -14,12 +15,15 @@ use crate::base::{Digest, Exit};
 use crate::plan::Task;
 use crate::ssh::{Connector, Target};
 
+pub mod consent;
 pub mod fleet;
+mod guarded;
 mod host;
 mod probe;
 pub mod record;
 mod steps;
 
+pub use consent::{Consent, Consented};
 pub use fleet::run;
 pub use probe::ask;
 
@@ -50,6 +54,8 @@ pub struct Run {
     pub mode: Mode,
     /// Whether findings alone count as drift.
     pub strict: bool,
+    /// What followed the command on the command line, without secrets.
+    pub arguments: Vec<String>,
     /// Who runs it.
     pub operator: record::Operator,
     /// bedplate's version, for the journal.
@@ -57,7 +63,9 @@ pub struct Run {
     /// Seconds for which a guarded group may stay unconfirmed.
     pub window: Duration,
     /// How many hosts are worked on at once.
-    pub width: usize,
+    pub places: Arc<Semaphore>,
+    /// Asked before anything is changed.
+    pub consent: Consent,
     /// Secrets that must not appear in what the hosts say.
     pub redactor: Redactor,
     /// Cancelled by Ctrl-C: no new action begins.

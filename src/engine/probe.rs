@@ -21,10 +21,7 @@ pub enum ProbeError {
 }
 
 /// Asks `questions` in one exchange. A file that changes while it is read is read once more.
-pub async fn ask(
-    shell: &mut HeldShell,
-    questions: impl IntoIterator<Item = Question>,
-) -> Result<Machine, ProbeError> {
+pub async fn ask(shell: &mut HeldShell, questions: impl IntoIterator<Item = Question>) -> Result<Machine, ProbeError> {
     let probe = Probe::new(questions);
     let batch = probe.batch();
     let mut last = BadAnswer(String::new());

@@ -21,8 +21,8 @@ pub(super) enum Ended {
     Done,
     /// The operator asked to stop; the steps from this index on were not begun.
     Stopped(usize),
-    /// A step failed; those behind it were not begun.
-    Failed(Box<Failure>),
+    /// The step at this index failed; those behind it were not begun.
+    Failed(Box<Failure>, usize),
     /// The connection went; the outcome of the step at this index is unknown.
     Lost(usize, SessionError),
 }
@@ -69,7 +69,7 @@ fn judge(results: &[FrameResult], steps: &[Step], run: &Run) -> Ended {
     if let Some(failed) = results.iter().find(|result| result.status != 0)
         && let Some(step) = steps.get(failed.index)
     {
-        return Ended::Failed(Box::new(failure(step, failed, run)));
+        return Ended::Failed(Box::new(failure(step, failed, run)), failed.index);
     }
     if results.len() < steps.len() { Ended::Stopped(results.len()) } else { Ended::Done }
 }
@@ -78,7 +78,12 @@ fn failure(step: &Step, result: &FrameResult, run: &Run) -> Failure {
     let mut said: Vec<String> = printable_lines(&result.body).iter().map(|line| run.redactor.redact(line)).collect();
     said.drain(..said.len().saturating_sub(SAID));
     let (what, help) = if result.status == MOVED {
-        let what = format!("task {} `{}`: could not {}: the host is not as it was planned on", step.task, step.name, step.action.summary());
+        let what = format!(
+            "task {} `{}`: could not {}: the host is not as it was planned on",
+            step.task,
+            step.name,
+            step.action.summary()
+        );
         (what, "somebody else changes this host at the same time; run again to plan anew".to_owned())
     } else {
         let what = format!(

@@ -1,0 +1,459 @@
+//! One host in a straight line: connect, look, plan, act, look again.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::probe::{ProbeError, look_and_plan};
+use super::record::{self, JournalEntry, JournalStep, Lock};
+use super::steps::{self, Ended};
+use super::{Consented, Job, Mode, Outcome, Run, Teller};
+use crate::base::Exit;
+use crate::base::event::{EventKind, Failure, Tally, Verdict};
+use crate::machine::{Machine, Question, System};
+use crate::plan::{self, HostPlan, Segment, Step};
+use crate::ssh::{ConnectError, Connection, HeldShell, SessionError};
+
+/// Works on one host until it is done or has failed, and tells it all.
+pub(super) async fn work(job: Job, run: &Run) -> Outcome {
+    let teller = Teller::new(run, Some(&job.target.name));
+    let mut work = Work { job, run, teller: teller.clone(), tally: Tally::default(), done: Vec::new(), planned: false };
+    let worked = work.go().await;
+    if !work.planned {
+        run.consent.passed().await;
+    }
+    let exit = match worked {
+        Ok(exit) => exit,
+        Err(stop) => {
+            work.tally.failed += usize::from(stop.exit != Exit::Interrupted);
+            teller.tell(EventKind::HostFailed(stop.failure)).await;
+            stop.exit
+        }
+    };
+    teller.tell(EventKind::HostFinished { tally: work.tally, exit }).await;
+    Outcome { tally: work.tally, exit }
+}
+
+/// Why a host is not gone on with.
+#[derive(Debug)]
+pub(super) struct Stop {
+    pub(super) failure: Failure,
+    pub(super) exit: Exit,
+}
+
+impl Stop {
+    pub(super) fn new(exit: Exit, what: impl Into<String>, help: Option<String>) -> Self {
+        Self { failure: Failure { what: what.into(), help, ..Failure::default() }, exit }
+    }
+}
+
+impl From<ConnectError> for Stop {
+    fn from(error: ConnectError) -> Self {
+        let mut stop = Stop::new(error.exit(), error.to_string(), error.help());
+        stop.failure.state = Some("nothing was changed".into());
+        stop
+    }
+}
+
+impl From<SessionError> for Stop {
+    fn from(error: SessionError) -> Self {
+        let mut stop = Stop::new(error.exit(), error.to_string(), error.help());
+        stop.failure.said = error.said();
+        stop
+    }
+}
+
+impl From<ProbeError> for Stop {
+    fn from(error: ProbeError) -> Self {
+        match error {
+            ProbeError::Session(error) => error.into(),
+            error => {
+                Stop::new(Exit::HostFailed, error.to_string(), Some("run again; if it stays, please report it".into()))
+            }
+        }
+    }
+}
+
+/// What a host's line carries along.
+pub(super) struct Work<'a> {
+    pub(super) job: Job,
+    pub(super) run: &'a Run,
+    pub(super) teller: Teller,
+    tally: Tally,
+    /// Steps that were done, for the journal.
+    done: Vec<JournalStep>,
+    /// Whether the question about the plan was put.
+    planned: bool,
+}
+
+impl Work<'_> {
+    async fn go(&mut self) -> Result<Exit, Stop> {
+        // The semaphore is never closed, so a place always comes.
+        let place = self.run.places.acquire().await;
+        self.teller.tell(EventKind::HostConnecting { address: self.job.target.place() }).await;
+        let begun = Instant::now();
+        let connection = self.run.connector.connect(&self.job.target).await?;
+        let mut shell = connection.shell().await?;
+        let login = connection.login();
+        let user = if login.user == "root" { login.user.clone() } else { format!("{} (sudo)", login.user) };
+        self.teller.tell(EventKind::HostConnected { user, took_ms: millis(begun) }).await;
+        if self.run.mode == Mode::Apply {
+            self.lock(&mut shell).await?;
+        }
+        let begun = Instant::now();
+        let (machine, plan) = look_and_plan(&mut shell, &self.job.tasks).await?;
+        self.tell_probe(&machine, begun).await?;
+        self.no_fights(&plan)?;
+        self.tell_plan(&plan, &BTreeSet::new()).await;
+        let exit = match self.run.mode {
+            Mode::Check => Ok(self.checked(&plan)),
+            Mode::Apply => {
+                self.not_refused(&plan, &BTreeSet::new())?;
+                // While the operator thinks, other hosts may plan.
+                drop(place);
+                self.agreed(&plan).await?;
+                let _place = self.run.places.acquire().await;
+                let exit = self.apply(&connection, &mut shell, machine, plan).await;
+                self.write_journal(&mut shell, &exit).await;
+                exit
+            }
+        };
+        shell.close();
+        connection.close().await;
+        exit
+    }
+
+    /// Puts the plan to the operator together with those of all other hosts.
+    async fn agreed(&mut self, plan: &HostPlan) -> Result<(), Stop> {
+        let open = |task: &&plan::PlannedTask| matches!(task.shown.verdict, Verdict::Change | Verdict::KnownLater);
+        let changes = plan.tasks.iter().filter(open).count();
+        self.planned = true;
+        let (what, help) = match self.run.consent.planned(&self.job.target.name, changes).await {
+            Consented::Yes => return Ok(()),
+            Consented::No => ("declined", "run `check` to look without being asked"),
+            Consented::NotAskable => {
+                ("there is no terminal to ask whether to go on", "add `--yes` to apply without a question")
+            }
+        };
+        let mut stop = Stop::new(Exit::BadInput, what, Some(help.into()));
+        stop.failure.state = Some("nothing was changed".into());
+        Err(stop)
+    }
+
+    async fn lock(&self, shell: &mut HeldShell) -> Result<(), Stop> {
+        match record::lock(shell, &self.run.operator).await? {
+            Lock::Taken => Ok(()),
+            Lock::Held(owner) => {
+                let what = match owner {
+                    Some(owner) => format!(
+                        "another run holds this host: {} (process {}) since {}",
+                        owner.name, owner.process, owner.since
+                    ),
+                    None => "another run holds this host".to_owned(),
+                };
+                let help = "wait for it to end; a lock goes by itself with the run that holds it";
+                let mut stop = Stop::new(Exit::HostBusy, what, Some(help.into()));
+                stop.failure.state = Some("nothing was changed".into());
+                Err(stop)
+            }
+            Lock::Failed(said) => {
+                let help = "look at the free space of /run and at whether the login is root";
+                let mut stop = Stop::new(Exit::HostFailed, "the host's lock can not be taken", Some(help.into()));
+                stop.failure.said = said;
+                stop.failure.state = Some("nothing was changed".into());
+                Err(stop)
+            }
+        }
+    }
+
+    async fn tell_probe(&self, machine: &Machine, begun: Instant) -> Result<(), Stop> {
+        let system = machine.known(&System::Here);
+        let title = system.map(|system| system.title()).unwrap_or_default();
+        let facts = machine.questions().len();
+        self.teller.tell(EventKind::ProbeFinished { system: title, facts, took_ms: millis(begun) }).await;
+        match system {
+            Some(system) if !system.root => Err(Stop::new(
+                Exit::HostFailed,
+                "the login is not root",
+                Some("log in as root, or as a user who may use sudo".into()),
+            )),
+            Some(system) if !system.systemd => Err(Stop::new(
+                Exit::HostFailed,
+                "systemd does not run on this host",
+                Some("bedplate needs Debian or Ubuntu with systemd as the first process".into()),
+            )),
+            Some(system) if !matches!(system.id.as_str(), "debian" | "ubuntu") => Err(Stop::new(
+                Exit::HostFailed,
+                format!("`{}` is neither Debian nor Ubuntu", system.id),
+                Some("bedplate prepares Debian 11 to 13 and Ubuntu 20.04 to 26.04".into()),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Two tasks that want different things are told before anything is touched.
+    fn no_fights(&self, plan: &HostPlan) -> Result<(), Stop> {
+        let fights = plan::fold::fights(&self.job.tasks, plan);
+        let Some(fight) = fights.first() else { return Ok(()) };
+        let task = |number: usize| self.job.tasks.iter().find(|task| task.number == number);
+        let name = |number: usize| {
+            task(number).map_or_else(String::new, |task| format!("task {number} `{}` ({})", task.name, task.place))
+        };
+        let what = match fight.other {
+            Some(other) => format!(
+                "two tasks fight: after {}, {} would again {}",
+                name(other),
+                name(fight.task),
+                fight.changes.join("; ")
+            ),
+            None => format!("{} would change again on a second run: {}", name(fight.task), fight.changes.join("; ")),
+        };
+        let mut stop =
+            Stop::new(Exit::BadInput, what, Some("let one of the two go, or make them want the same".into()));
+        stop.failure.place = task(fight.task).map(|task| task.place.clone());
+        stop.failure.state = Some("nothing was changed".into());
+        Err(stop)
+    }
+
+    /// Tells `plan`, leaving out the tasks in `settled`.
+    async fn tell_plan(&self, plan: &HostPlan, settled: &BTreeSet<usize>) {
+        let tasks = plan.tasks.iter().filter(|task| !settled.contains(&task.shown.task));
+        let tasks = tasks.map(|task| task.shown.clone()).collect();
+        self.teller.tell(EventKind::Planned { tasks, findings: plan.findings.clone() }).await;
+    }
+
+    fn checked(&mut self, plan: &HostPlan) -> Exit {
+        self.count(plan, &BTreeSet::new());
+        let findings = self.run.strict && !plan.findings.is_empty();
+        match plan.refused() {
+            Some(_) => Exit::HostFailed,
+            None if plan.is_in_sync() && !findings => Exit::Done,
+            None => Exit::Drift,
+        }
+    }
+
+    fn count(&mut self, plan: &HostPlan, changed: &BTreeSet<usize>) {
+        self.tally = Tally { findings: plan.findings.len(), ..Tally::default() };
+        for task in &plan.tasks {
+            let verdict = if changed.contains(&task.shown.task) { Verdict::Change } else { task.shown.verdict };
+            self.tally.count(verdict);
+        }
+    }
+
+    /// Acts and looks again until nothing is left. Each round does what is known now; what an earlier round made
+    /// knowable is planned in the next.
+    async fn apply(
+        &mut self,
+        connection: &Connection,
+        shell: &mut HeldShell,
+        machine: Machine,
+        plan: HostPlan,
+    ) -> Result<Exit, Stop> {
+        let mut settled = BTreeSet::new();
+        let mut changed = BTreeSet::new();
+        let (mut before, mut plan) = (machine, plan);
+        for _ in 0..=self.job.tasks.len() + 1 {
+            self.not_refused(&plan, &changed)?;
+            let segments = plan.segments();
+            if segments.is_empty() {
+                break;
+            }
+            let acted = self.act(connection, shell, &before, &plan, segments).await;
+            let begun = Instant::now();
+            if let Err(mut stop) = acted {
+                self.tell_state(shell, &mut stop, &changed).await;
+                return Err(stop);
+            }
+            let (seen, next) = look_and_plan(shell, &self.job.tasks).await?;
+            changed.extend(
+                plan.tasks.iter().filter(|task| task.shown.verdict == Verdict::Change).map(|task| task.shown.task),
+            );
+            self.count(&next, &changed);
+            self.verify(&plan, &seen, &next, begun).await?;
+            settled.extend(settled_by(&plan));
+            if !next.is_in_sync() {
+                self.tell_plan(&next, &settled).await;
+            }
+            (before, plan) = (seen, next);
+        }
+        self.count(&plan, &changed);
+        if !plan.is_in_sync() {
+            let open: Vec<String> = plan
+                .tasks
+                .iter()
+                .filter(|task| !matches!(task.shown.verdict, Verdict::InSync | Verdict::Skipped))
+                .map(|task| format!("task {} `{}`", task.shown.task, task.shown.name))
+                .collect();
+            let what = format!("the host does not settle: {} stay open", open.join(", "));
+            return Err(Stop::new(Exit::HostFailed, what, Some("run `check` with -v and look at these tasks".into())));
+        }
+        Ok(if self.run.strict && self.tally.findings > 0 { Exit::Drift } else { Exit::Done })
+    }
+
+    fn not_refused(&self, plan: &HostPlan, changed: &BTreeSet<usize>) -> Result<(), Stop> {
+        let Some(refused) = plan.refused() else { return Ok(()) };
+        let shown = &refused.shown;
+        let mut stop = Stop::new(
+            Exit::HostFailed,
+            format!("task {} `{}` is refused: {}", shown.task, shown.name, shown.why),
+            shown.help.clone(),
+        );
+        stop.failure.place = Some(shown.place.clone());
+        stop.failure.state = Some(match changed.len() {
+            0 => "nothing was changed".into(),
+            n => format!("{n} tasks before it were applied; it and what stands behind it were not begun"),
+        });
+        Err(stop)
+    }
+
+    async fn act(
+        &mut self,
+        connection: &Connection,
+        shell: &mut HeldShell,
+        before: &Machine,
+        plan: &HostPlan,
+        segments: Vec<Segment>,
+    ) -> Result<(), Stop> {
+        let all: usize = segments.iter().map(|segment| segment.steps().len()).sum();
+        let mut count = 0;
+        for segment in &segments {
+            let steps = segment.steps();
+            if self.run.stop.is_cancelled() {
+                return Err(interrupted());
+            }
+            match segment {
+                Segment::Plain(_) => {
+                    let ended = steps::run(shell, connection, self.run, &self.teller, steps, (count, all)).await;
+                    self.remember(steps, &ended);
+                    stop_on(ended, steps)?;
+                }
+                Segment::Guarded(_) => {
+                    self.guarded(connection, shell, before, plan, steps, (count, all)).await?;
+                }
+            }
+            count += steps.len();
+        }
+        Ok(())
+    }
+
+    /// Notes for the journal which of `steps` were done.
+    pub(super) fn remember(&mut self, steps: &[Step], ended: &Ended) {
+        let done = match ended {
+            Ended::Done => steps.len(),
+            Ended::Stopped(index) | Ended::Lost(index, _) => *index,
+            Ended::Failed(_, index) => *index,
+        };
+        self.done.extend(
+            steps.iter().take(done).map(|step| JournalStep { task: step.name.clone(), action: step.action.summary() }),
+        );
+    }
+
+    /// The Machine must be what was predicted in all that the tasks assert, and a new plan must leave them alone.
+    async fn verify(&self, plan: &HostPlan, seen: &Machine, next: &HostPlan, begun: Instant) -> Result<(), Stop> {
+        let mut differs = Vec::new();
+        let ready: BTreeSet<usize> = settled_by(plan).collect();
+        for (task, again) in plan.tasks.iter().zip(&next.tasks).filter(|(task, _)| ready.contains(&task.shown.task)) {
+            let open = task.asserts.iter().any(|question: &Question| plan.predicted.unknown(question).is_some());
+            if again.shown.verdict == Verdict::Change && !open {
+                let changes: Vec<&str> = again.shown.changes.iter().map(|change| change.summary.as_str()).collect();
+                differs.push((
+                    task.shown.task,
+                    task.shown.name.clone(),
+                    format!("a new plan would again {}", changes.join("; ")),
+                ));
+                continue;
+            }
+            let difference = task.asserts.iter().find_map(|question| plan.predicted.difference(seen, question));
+            if let Some((predicted, seen)) = difference {
+                differs.push((
+                    task.shown.task,
+                    task.shown.name.clone(),
+                    format!("predicted {predicted}, found {seen}"),
+                ));
+            }
+        }
+        let failed = differs.first().cloned();
+        self.teller.tell(EventKind::Verified { differs, took_ms: millis(begun) }).await;
+        match failed {
+            None => Ok(()),
+            Some((number, name, difference)) => {
+                let what = format!("task {number} `{name}` did not hold: {difference}");
+                let help = "something else on the host changes the same thing; find it, then run again";
+                Err(Stop::new(Exit::HostFailed, what, Some(help.into())))
+            }
+        }
+    }
+
+    /// A failure tells the host's state from a fresh look, not from memory.
+    async fn tell_state(&mut self, shell: &mut HeldShell, stop: &mut Stop, changed: &BTreeSet<usize>) {
+        if stop.failure.state.is_some() {
+            return;
+        }
+        let Ok((_, now)) = look_and_plan(shell, &self.job.tasks).await else {
+            stop.failure.state = Some("the host could not be looked at again, so its state is not known".into());
+            return;
+        };
+        self.count(&now, changed);
+        let right =
+            now.tasks.iter().filter(|task| matches!(task.shown.verdict, Verdict::InSync | Verdict::Skipped)).count();
+        stop.failure.state =
+            Some(format!("{right} of {} tasks are as declared now; the others are not done", now.tasks.len()));
+    }
+
+    async fn write_journal(&mut self, shell: &mut HeldShell, exit: &Result<Exit, Stop>) {
+        if self.done.is_empty() {
+            return;
+        }
+        let entry = JournalEntry {
+            v: 1,
+            operator: self.run.operator.clone(),
+            version: self.run.version.clone(),
+            playbooks: self.job.playbooks.as_str().to_owned(),
+            done: std::mem::take(&mut self.done),
+            exit: exit.as_ref().map_or_else(|stop| stop.exit, |exit| *exit),
+            failure: exit.as_ref().err().map(|stop| stop.failure.what.clone()),
+        };
+        if !matches!(record::write(shell, &entry).await, Ok(true)) {
+            let text = "the run could not be written into the host's journal (/var/lib/bedplate/journal.jsonl)".into();
+            self.teller.tell(EventKind::Note { text }).await;
+        }
+    }
+}
+
+/// The tasks that a round settles: those before the first that was put off.
+fn settled_by(plan: &HostPlan) -> impl Iterator<Item = usize> + '_ {
+    plan.tasks
+        .iter()
+        .take_while(|task| !matches!(task.shown.verdict, Verdict::KnownLater | Verdict::Refused))
+        .map(|task| task.shown.task)
+}
+
+pub(super) fn interrupted() -> Stop {
+    let help = "run again: bedplate looks at the host anew and goes on from there";
+    Stop::new(Exit::Interrupted, "stopped on request", Some(help.into()))
+}
+
+/// Turns the end of a segment into going on or not.
+pub(super) fn stop_on(ended: Ended, steps: &[Step]) -> Result<(), Stop> {
+    match ended {
+        Ended::Done => Ok(()),
+        Ended::Stopped(_) => Err(interrupted()),
+        Ended::Failed(failure, _) => Err(Stop { failure: *failure, exit: Exit::HostFailed }),
+        Ended::Lost(index, error) => {
+            let mut stop = Stop::from(error);
+            if let Some(step) = steps.get(index) {
+                stop.failure.state = Some(format!(
+                    "it is not known whether task {} `{}` ({}) was done: on the host it may still be running",
+                    step.task,
+                    step.name,
+                    step.action.summary()
+                ));
+                stop.failure.place = Some(step.place.clone());
+            }
+            Err(stop)
+        }
+    }
+}
+
+fn millis(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
