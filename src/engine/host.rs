@@ -25,7 +25,7 @@ pub(super) async fn work(job: Job, run: &Run) -> Outcome {
         Ok(exit) => exit,
         Err(stop) => {
             work.tally.failed += usize::from(stop.exit != Exit::Interrupted);
-            teller.tell(EventKind::HostFailed(stop.failure)).await;
+            teller.tell(EventKind::HostFailed(*stop.failure)).await;
             stop.exit
         }
     };
@@ -36,13 +36,13 @@ pub(super) async fn work(job: Job, run: &Run) -> Outcome {
 /// Why a host is not gone on with.
 #[derive(Debug)]
 pub(super) struct Stop {
-    pub(super) failure: Failure,
+    pub(super) failure: Box<Failure>,
     pub(super) exit: Exit,
 }
 
 impl Stop {
     pub(super) fn new(exit: Exit, what: impl Into<String>, help: Option<String>) -> Self {
-        Self { failure: Failure { what: what.into(), help, ..Failure::default() }, exit }
+        Self { failure: Box::new(Failure { what: what.into(), help, ..Failure::default() }), exit }
     }
 }
 
@@ -437,7 +437,7 @@ pub(super) fn stop_on(ended: Ended, steps: &[Step]) -> Result<(), Stop> {
     match ended {
         Ended::Done => Ok(()),
         Ended::Stopped(_) => Err(interrupted()),
-        Ended::Failed(failure, _) => Err(Stop { failure: *failure, exit: Exit::HostFailed }),
+        Ended::Failed(failure, _) => Err(Stop { failure, exit: Exit::HostFailed }),
         Ended::Lost(index, error) => {
             let mut stop = Stop::from(error);
             if let Some(step) = steps.get(index) {

@@ -1,7 +1,7 @@
 //! A file with a given content, a directory, a link, or nothing.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Change, Plan, Problems, Resource};
 use crate::action::file::{Content, Found};
@@ -45,10 +45,16 @@ fn root() -> String {
 }
 
 /// Permissions, written as in `chmod`: `"0644"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(try_from = "String", into = "String")]
 #[schemars(with = "String")]
 pub struct Mode(pub u32);
+
+impl From<Mode> for String {
+    fn from(mode: Mode) -> String {
+        format!("{:04o}", mode.0)
+    }
+}
 
 impl Default for Mode {
     fn default() -> Self {
@@ -68,7 +74,7 @@ impl TryFrom<String> for Mode {
 }
 
 /// Whether something should be there.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Presence {
     /// It should.

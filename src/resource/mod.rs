@@ -24,6 +24,7 @@ use crate::machine::{Blocked, Machine, Question};
 
 pub mod file;
 pub mod packages;
+pub mod reference;
 pub mod service;
 
 #[cfg(test)]
