@@ -44,5 +44,6 @@ pub mod machine;
 pub mod plan;
 pub mod report;
 pub mod resource;
+pub mod sandbox;
 pub mod shell;
 pub mod ssh;
