@@ -17,6 +17,7 @@ pub mod fake;
 mod held;
 pub mod known_hosts;
 pub mod local;
+mod resolve;
 mod stream;
 mod sudo;
 mod target;
@@ -28,6 +29,7 @@ pub use connect_error::{ConnectError, HostKeyError};
 pub use connection::{Connection, Login, Output};
 pub use error::{FrameResult, Progress, SessionError, SudoError};
 pub use held::HeldShell;
+pub use resolve::{Request, Resolved, resolve};
 pub use target::{Agent, Become, Family, Keepalive, NewKeys, Target};
 pub use wire::Ending;
 

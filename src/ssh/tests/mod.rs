@@ -1,6 +1,7 @@
 //! Tests of the whole room: against a real OpenSSH server on loopback, and against servers in this process that do
 //! what no honest one would.
 
+mod configuration;
 mod host_keys;
 mod login;
 mod session;
