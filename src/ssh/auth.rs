@@ -386,6 +386,13 @@ impl Login<'_> {
                 methods: self.methods,
             });
         };
+        if self.methods.is_empty() {
+            // Which way the password goes is the server's choice, and a wrong guess would count as a refusal.
+            let answer = self.handle.authenticate_none(self.target.user.clone()).await;
+            if self.judge(answer).await? {
+                return Ok(self.method("nothing at all: the host lets everyone in".to_owned()));
+            }
+        }
         // Passwords go by either method; servers with PAM often have only the second.
         let accepted = if self.refuses("password") {
             self.by_keyboard(&password).await?

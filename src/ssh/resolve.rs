@@ -65,11 +65,11 @@ pub struct Resolved {
 
 /// Settles how a host is reached. Reads the configuration files, and runs the commands of `Match exec` in them.
 /// Errors: jump hosts or a proxy command that make no sense.
-pub fn resolve(request: &Request, config: &SshConfig) -> Result<Resolved, Diagnostic> {
+pub fn resolve(request: &Request, config: &SshConfig) -> Result<Resolved, Box<Diagnostic>> {
     resolve_at(request, config, 0)
 }
 
-fn resolve_at(request: &Request, config: &SshConfig, depth: usize) -> Result<Resolved, Diagnostic> {
+fn resolve_at(request: &Request, config: &SshConfig, depth: usize) -> Result<Resolved, Box<Diagnostic>> {
     let original = request.address.as_deref().unwrap_or(request.name.as_str());
     let settled = Settings {
         user: request.user.clone(),
@@ -172,7 +172,7 @@ impl Fill<'_> {
         (own, global)
     }
 
-    fn target(&mut self, request: &Request) -> Result<Target, Diagnostic> {
+    fn target(&mut self, request: &Request) -> Result<Target, Box<Diagnostic>> {
         let (keys, keys_named) = self.keys(request);
         let (known_hosts, global_known_hosts) = self.known_hosts();
         let agent = self.agent();
@@ -211,7 +211,7 @@ impl Fill<'_> {
     }
 
     /// Errors: a name in it could do more in a shell than be a name.
-    fn proxy_command(&self) -> Result<Option<String>, Diagnostic> {
+    fn proxy_command(&self) -> Result<Option<String>, Box<Diagnostic>> {
         let Some(command) = self.settings.proxy_command.as_deref() else { return Ok(None) };
         if command.eq_ignore_ascii_case("none") {
             return Ok(None);
@@ -221,26 +221,27 @@ impl Fill<'_> {
         let odd = |c: char| "'\"`$\\;&<>|(){}".contains(c) || c.is_whitespace() || c.is_control();
         if [tokens.host, tokens.user, tokens.original].iter().any(|name| name.contains(odd)) {
             let why = "the host or user name holds characters that must not get into a `ProxyCommand`";
-            return Err(Diagnostic::error(why).help("correct the name"));
+            return Err(Box::new(Diagnostic::error(why).help("correct the name")));
         }
         tokens
             .expand(command, "%hnpr")
             .map(Some)
-            .map_err(|why| Diagnostic::error(why).help("see ssh_config(5), TOKENS"))
+            .map_err(|why| Box::new(Diagnostic::error(why).help("see ssh_config(5), TOKENS")))
     }
 }
 
 /// The jump hosts of a `ProxyJump`, each settled by the configuration like a host of its own.
-fn jumps(text: &str, config: &SshConfig, depth: usize) -> Result<(Vec<Target>, Vec<Diagnostic>), Diagnostic> {
+fn jumps(text: &str, config: &SshConfig, depth: usize) -> Result<(Vec<Target>, Vec<Diagnostic>), Box<Diagnostic>> {
     if depth >= JUMP_DEPTH {
-        return Err(Diagnostic::error(format!("the jump hosts lead in a circle at `{text}`"))
-            .help("set `ProxyJump none` for the jump host itself"));
+        let circle = Diagnostic::error(format!("the jump hosts lead in a circle at `{text}`"));
+        return Err(Box::new(circle.help("set `ProxyJump none` for the jump host itself")));
     }
     let mut chain = Vec::new();
     let mut warnings = Vec::new();
     for (place, hop) in text.split(',').enumerate() {
-        let bad =
-            |why: String| Diagnostic::error(why).help("write jump hosts as `user@host:port`, with commas between");
+        let bad = |why: String| {
+            Box::new(Diagnostic::error(why).help("write jump hosts as `user@host:port`, with commas between"))
+        };
         let (user, host, port) = split_hop(hop.trim()).ok_or_else(|| bad(format!("`{hop}` is no jump host")))?;
         let name = HostName::new(host).map_err(|why| bad(why.to_string()))?;
         // Only the first of a chain may have jump hosts of its own: the others are reached through those before them.

@@ -1,11 +1,16 @@
 //! Tests of the whole room: against a real OpenSSH server on loopback, and against servers in this process that do
 //! what no honest one would.
 
+mod authentication;
 mod configuration;
 mod host_keys;
+mod known;
 mod login;
+mod server;
 mod session;
 mod sshd;
+mod unfit;
+mod ways;
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -18,7 +23,7 @@ use super::{Answer, Ask, FrameResult, HeldShell, SessionError};
 /// Functions to call in tests.
 pub(super) static PLAY: Library = Library {
     name: "play.sh",
-    text: "play_say() {\n\tfor word in \"$@\"; do bp_field \"$word\"; done\n}\nplay_status() {\n\treturn \"$1\"\n}\nplay_who() {\n\tid -un\n}\nplay_bytes() {\n\thead -c \"$1\" /dev/zero\n}\nplay_die() {\n\tkill -9 $$\n}\nplay_grumble() {\n\techo \"$1\" >&9\n}\n",
+    text: "play_say() {\n\tfor word in \"$@\"; do bp_field \"$word\"; done\n}\nplay_status() {\n\treturn \"$1\"\n}\nplay_who() {\n\tid -un\n}\nplay_bytes() {\n\thead -c \"$1\" /dev/zero\n}\nplay_die() {\n\tkill -9 $$\n}\nplay_wait() {\n\texec sleep 30\n}\n",
     needs: &[],
 };
 
