@@ -1,42 +1,97 @@
-# Package installations by apt: never a question, never a removal, waiting for locks with a visible reason.
+# Package installations by apt: never a question, never an unplanned removal, waiting for locks with a visible reason.
 
-# apt_holder FILE: who holds a lock, in words.
-apt_holder() {
-	for apt_process in /proc/[0-9]*; do
-		for apt_file in "$apt_process"/fd/*; do
+apt_stamp=/run/bedplate/apt-lists
+
+# apt_locker FILE: the process that holds a lock on FILE, as `name (process 12)`; nothing when it is free. A holder that
+# can not be seen from here (another PID namespace) counts as none: apt itself then tells.
+apt_locker() {
+	apt_inode=$(stat -c %i -- "$1" 2>/dev/null) || return 0
+	while read -r _ _ _ _ apt_pid apt_node _; do
+		[ "${apt_node##*:}" = "$apt_inode" ] || continue
+		for apt_file in /proc/"$apt_pid"/fd/*; do
 			if [ "$(readlink -- "$apt_file")" = "$1" ]; then
-				read -r apt_name <"$apt_process/comm"
-				printf '%s (process %s)' "$apt_name" "${apt_process#/proc/}"
+				apt_name=a-program
+				read -r apt_name <"/proc/$apt_pid/comm"
+				printf '%s (process %s)' "$apt_name" "$apt_pid"
 				return 0
 			fi
 		done
-	done 2>/dev/null
-	printf 'another program'
+	done </proc/locks 2>/dev/null
+	return 0
 }
 
-# apt_run LOCK-PATTERN COMMAND...: run apt-get; when a lock is held, say by whom and try again, for ten minutes.
+# apt_wait: until nobody holds one of apt's or dpkg's locks; for a quarter of an hour, saying who it is.
+apt_wait() {
+	apt_waited=0
+	while :; do
+		apt_who=
+		for apt_lock in /var/lib/dpkg/lock-frontend /var/lib/dpkg/lock /var/lib/apt/lists/lock /var/cache/apt/archives/lock; do
+			apt_who=$(apt_locker "$apt_lock")
+			[ -z "$apt_who" ] || break
+		done
+		[ -n "$apt_who" ] || return 0
+		if [ "$apt_waited" -ge 900 ]; then
+			printf '%s\n' "gave up after 15 minutes: $apt_who still holds $apt_lock"
+			return 100
+		fi
+		if [ -e /run/bedplate/stop ]; then
+			printf '%s\n' "stopped while waiting for $apt_who"
+			return 1
+		fi
+		[ $((apt_waited % 30)) != 0 ] || printf '%s\n' "waiting for $apt_who, which holds $apt_lock"
+		sleep 1
+		apt_waited=$((apt_waited + 1))
+	done
+}
+
+# apt_run COMMAND...: run it as soon as the locks are free, showing its lines as they come; again when somebody was
+# quicker at a lock. What it said stays in $apt_said.
 apt_run() {
+	apt_said=$(mktemp /run/bedplate/apt-said.XXXXXX) || return 1
 	apt_tries=0
 	while :; do
-		apt_output=$("$@" 2>&1)
-		apt_status=$?
-		[ "$apt_status" = 0 ] && break
-		case $apt_output in
-			*'Could not get lock '* | *'Unable to lock '* | *'Unable to acquire the dpkg frontend lock'*) ;;
-			*) break ;;
-		esac
-		apt_lock=/var/lib/dpkg/lock-frontend
-		case $apt_output in
-			*/var/lib/apt/lists/lock*) apt_lock=/var/lib/apt/lists/lock ;;
-			*/var/cache/apt/archives/lock*) apt_lock=/var/cache/apt/archives/lock ;;
-		esac
+		apt_wait || return "$?"
+		{
+			"$@" 2>&1
+			printf '%s' "$?" >"$apt_said.status"
+		} | tee -- "$apt_said"
+		apt_status=1
+		[ -r "$apt_said.status" ] && apt_status=$(cat -- "$apt_said.status")
+		rm -f -- "$apt_said.status"
 		apt_tries=$((apt_tries + 1))
-		[ "$apt_tries" -le 200 ] || break
-		[ $((apt_tries % 5)) = 1 ] && printf 'waiting for %s, which holds %s\n' "$(apt_holder "$apt_lock")" "$apt_lock"
-		sleep 3
+		if [ "$apt_status" = 0 ] || [ "$apt_tries" -ge 5 ] ||
+			! grep -q -e 'Could not get lock ' -e 'Unable to lock ' -e 'Unable to acquire the dpkg frontend lock' \
+				-e 'is locked by another process' -- "$apt_said"; then
+			break
+		fi
+		sleep 1
 	done
-	printf '%s\n' "$apt_output"
+	[ "$apt_status" = 0 ] || apt_reasons "$apt_said"
+	rm -f -- "$apt_said"
 	return "$apt_status"
+}
+
+# apt_reasons FILE: what apt said, in words that tell what to do.
+apt_reasons() {
+	if grep -q 'No space left on device' -- "$1"; then
+		printf '%s\n' 'the disk is full: make room (apt-get clean, docker system prune, journalctl --vacuum-size=100M)'
+	fi
+	if grep -q -i 'hash sum mismatch' -- "$1"; then
+		printf '%s\n' 'the mirror is being updated or a proxy serves old files (hash sum mismatch): try again in some minutes'
+	fi
+	if grep -q 'is not valid yet' -- "$1"; then
+		printf '%s\n' "the host's clock is behind (it says $(date -u)): set it first"
+	fi
+	if grep -q 'Conflicting values set for option Signed-By' -- "$1"; then
+		printf '%s\n' 'two files in /etc/apt/sources.list.d name the same repository with different keys: remove one of them'
+	fi
+	if grep -q -e 'NO_PUBKEY' -e 'EXPKEYSIG' -e 'is not signed' -- "$1"; then
+		printf '%s\n' 'a repository is not signed by a key that this host knows (or the key has expired)'
+	fi
+	if grep -q 'does not have a Release file' -- "$1"; then
+		printf '%s\n' 'a source in /etc/apt names a suite that its mirror does not have (any more): correct or remove it'
+	fi
+	sed -n -e 's/^[EW]: Failed to fetch \([a-z+]*:\/\/[^/ ]*\)[^ ]*  *\(.*\)$/\1 does not serve: \2/p' -- "$1" | sort -u
 }
 
 # apt_get ARGS...: apt-get that never asks and never restarts services behind our back.
@@ -44,57 +99,108 @@ apt_get() {
 	DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true APT_LISTCHANGES_FRONTEND=none \
 		NEEDRESTART_MODE=l NEEDRESTART_SUSPEND=1 UCF_FORCE_CONFFOLD=1 \
 		apt-get -y -q -o Dpkg::Options::=--force-confdef -o Dpkg::Options::=--force-confold -o Dpkg::Use-Pty=0 \
-		-o Acquire::Retries=3 "$@"
+		-o Acquire::Retries=3 -o DPkg::Lock::Timeout=60 "$@"
 }
 
 # apt_repair: finish what an interrupted run of dpkg left.
 apt_repair() {
-	[ -n "$(dpkg --audit 2>/dev/null)" ] || return 0
-	printf 'finishing an interrupted installation (dpkg --configure -a)\n'
-	apt_run env DEBIAN_FRONTEND=noninteractive dpkg --force-confdef --force-confold --configure -a || return 1
-	[ -z "$(dpkg --audit 2>/dev/null)" ] || apt_run apt_get -f install
+	set -- /var/lib/dpkg/updates/*
+	if [ ! -e "$1" ] && [ -z "$(dpkg --audit 2>/dev/null)" ]; then
+		return 0
+	fi
+	printf '%s\n' 'finishing an interrupted installation (dpkg --configure -a)'
+	apt_run env DEBIAN_FRONTEND=noninteractive DEBCONF_NONINTERACTIVE_SEEN=true NEEDRESTART_SUSPEND=1 \
+		dpkg --force-confdef --force-confold --configure -a
+	[ -z "$(dpkg --audit 2>/dev/null)" ] || apt_run apt_get -f --no-remove install
 }
 
-# apt_lists: fetch the package lists, an unreachable mirror being an error (by default it is a warning).
+# apt_lists_are_fresh: fetched within the hour since boot, and no source is newer.
+apt_lists_are_fresh() {
+	[ -e "$apt_stamp" ] && [ -n "$(find "$apt_stamp" -mmin -60)" ] &&
+		[ -z "$(find /etc/apt/sources.list /etc/apt/sources.list.d /etc/apt/keyrings -newer "$apt_stamp" 2>/dev/null)" ]
+}
+
+# apt_lists: fetch the package lists, an unreachable mirror being an error (by default apt calls it a warning).
 apt_lists() {
-	apt_run apt_get -o APT::Update::Error-Mode=any update && return 0
+	if apt_run apt_get -o APT::Update::Error-Mode=any update; then
+		: >"$apt_stamp"
+		return 0
+	fi
 	printf '%s\n' 'the package lists can not be fetched: look at /etc/apt/sources.list* and at the way to the mirror'
 	return 100
 }
 
-# apt_plan RECOMMENDS NAME...: what would be done; nothing is.
-apt_plan() {
-	apt_recommends=$1
+# apt_put OPTION ARG...: install (or, with the option -s, only say what would be done).
+apt_put() {
+	apt_option=$1
 	shift
-	apt_get -s -o APT::Install-Recommends="$apt_recommends" install -- "$@"
+	apt_get "$apt_option" -o APT::Install-Recommends="$apt_recommends" install -- "$@"
 }
 
-# apt_install_now RECOMMENDS NAME...
+# apt_unplanned ALLOWED: reads a simulation; prints the packages that would go although they are not ALLOWED (a list
+# with a space before and behind each name).
+apt_unplanned() {
+	while read -r apt_word apt_name _; do
+		[ "$apt_word" = Remv ] || continue
+		case $1 in
+			*" ${apt_name%%:*} "*) ;;
+			*) printf '%s ' "${apt_name%%:*}" ;;
+		esac
+	done
+}
+
+# apt_install_now RECOMMENDS REMOVABLE ARG...: ARG is NAME, NAME=VERSION or NAME- (goes; must be in REMOVABLE).
 apt_install_now() {
-	apt_repair || return 1
-	apt_planned=$(apt_plan "$@" 2>&1) || {
-		apt_lists || return 1
-		apt_planned=$(apt_plan "$@" 2>&1) || {
-			printf '%s\n' "$apt_planned"
-			return 100
-		}
-	}
-	case $apt_planned in
-		*"
-Remv "*)
-			printf '%s\n' "$apt_planned" | grep '^Remv '
-			printf '%s\n' 'the installation would remove packages, so it was not begun: remove them yourself first if you agree'
-			return 1
-			;;
-	esac
+	# What packages' scripts make must be as they expect, not as private as our own files.
+	umask 022
 	apt_recommends=$1
-	shift
-	apt_run apt_get -o APT::Install-Recommends="$apt_recommends" install -- "$@" && return 0
-	# Lists that are days old name files that the mirror no longer has.
-	apt_lists && apt_run apt_get -o APT::Install-Recommends="$apt_recommends" install -- "$@"
+	apt_removable=$2
+	shift 2
+	apt_repair || return 1
+	apt_lists_are_fresh || apt_lists || return 100
+	apt_planned=$(apt_put -s "$@" 2>&1) || {
+		printf '%s\n' "$apt_planned" | grep -v -e '^Inst ' -e '^Conf ' -e '^Remv ' | tail -n 20
+		return 100
+	}
+	apt_lost=$(printf '%s\n' "$apt_planned" | apt_unplanned " $apt_removable ")
+	if [ -n "$apt_lost" ]; then
+		printf '%s\n' "the installation would remove $apt_lost" \
+			'so it was not begun: remove them yourself first if you agree'
+		return 1
+	fi
+	apt_option=--no-remove
+	[ -z "$apt_removable" ] || apt_option=--allow-change-held-packages
+	apt_run apt_put "$apt_option" "$@" && return 0
+	apt_status=$?
+	# A mirror that moved on since the lists were fetched: look again, once.
+	grep -q -e '404 ' -e 'ize mismatch' -e 'ash Sum mismatch' -- "$apt_log" || return "$apt_status"
+	apt_lists && apt_run apt_put "$apt_option" "$@"
 }
 
-# apt_install RECOMMENDS NAME...: in a session of its own, so that a lost connection does not tear dpkg in two.
+# apt_detached FUNCTION ARGS...: in a session of its own, so that a lost connection does not tear dpkg in two.
+apt_detached() {
+	apt_log=/run/bedplate/apt.log
+	bp_detached "$apt_log" "$@"
+}
+
+# apt_install RECOMMENDS NAME...: all of them in one transaction.
 apt_install() {
-	bp_detached /run/bedplate/apt.log apt_install_now "$@"
+	apt_recommends=$1
+	shift
+	apt_detached apt_install_now "$apt_recommends" '' "$@"
+}
+
+# apt_exchange REMOVABLE ARG...: install and remove in one transaction; only what is in REMOVABLE may go.
+apt_exchange() {
+	apt_removable=$1
+	shift
+	apt_detached apt_install_now 0 "$apt_removable" "$@"
+}
+
+# apt_hold WANTED NAME...: hold (1) packages back from upgrades, or let them go again (0).
+apt_hold() {
+	apt_verb=unhold
+	[ "$1" = 0 ] || apt_verb=hold
+	shift
+	apt_wait && apt-mark "$apt_verb" "$@"
 }

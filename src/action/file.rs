@@ -96,7 +96,8 @@ impl Found {
         }
     }
 
-    fn word(&self) -> &str {
+    /// The word that `action_state` prints.
+    pub(super) fn word(&self) -> &str {
         match self {
             Found::Absent => "absent",
             Found::Digest(digest) => digest.as_str(),

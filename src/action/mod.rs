@@ -12,12 +12,14 @@ use crate::base::name::{AbsPath, SysctlKey, UnitName, UserName};
 use crate::machine::Machine;
 use crate::shell::{Call, Library};
 
+pub mod docker;
 pub mod file;
 pub mod package;
 pub mod unit;
 
+pub use docker::{ConfigureDocker, CreateDockerNetwork, CreateDockerVolume};
 pub use file::{MakeDirectory, MakeLink, RemovePath, SetAttributes, WriteFile};
-pub use package::InstallPackages;
+pub use package::{ExchangePackages, HoldPackages, InstallPackages};
 pub use unit::{ControlUnit, ReloadSystemd};
 
 /// One change of a host.
@@ -163,4 +165,14 @@ actions! {
     ControlUnit,
     /// Make systemd read its unit files again.
     ReloadSystemd,
+    /// Install packages in the place of others, or in certain versions.
+    ExchangePackages,
+    /// Hold packages back from upgrades, or no longer.
+    HoldPackages,
+    /// Write Docker's configuration and make it run with it.
+    ConfigureDocker,
+    /// Make a Docker volume.
+    CreateDockerVolume,
+    /// Make a Docker network.
+    CreateDockerNetwork,
 }

@@ -15,11 +15,13 @@ use serde::{Deserialize, Serialize};
 pub use crate::shell::frame::{BadAnswer, Fields};
 use crate::shell::{Batch, Call, Mode};
 
+pub mod docker;
 pub mod file;
 pub mod package;
 pub mod system;
 pub mod unit;
 
+pub use docker::{Docker, DockerNetwork, DockerVolume};
 pub use file::{File, FileState, Kind};
 pub use package::{Package, PackageState};
 pub use system::{System, SystemState};
@@ -431,4 +433,10 @@ sorts! {
     files: File,
     /// A systemd unit.
     units: Unit,
+    /// The Docker daemon.
+    docker: Docker,
+    /// A Docker volume.
+    docker_volumes: DockerVolume,
+    /// A Docker network.
+    docker_networks: DockerNetwork,
 }

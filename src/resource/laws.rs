@@ -126,6 +126,10 @@ laws! {
     packages: packages::Packages,
     file: file::File,
     service: service::Service,
+    docker_engine: docker_engine::DockerEngine,
+    docker_daemon: docker_daemon::DockerDaemon,
+    docker_volume: docker_volume::DockerVolume,
+    docker_network: docker_network::DockerNetwork,
 }
 
 #[test]

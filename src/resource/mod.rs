@@ -22,6 +22,10 @@ use crate::base::Diff;
 use crate::base::event::Finding;
 use crate::machine::{Blocked, Machine, Question};
 
+pub mod docker_daemon;
+pub mod docker_engine;
+pub mod docker_network;
+pub mod docker_volume;
 pub mod file;
 pub mod packages;
 pub mod reference;
@@ -227,8 +231,15 @@ impl<R: Resource> Kind for Of<R> {
 }
 
 /// Every kind of resource, in the order of the reference.
-pub static KINDS: &[&dyn Kind] =
-    &[&Of::<packages::Packages>::KIND, &Of::<file::File>::KIND, &Of::<service::Service>::KIND];
+pub static KINDS: &[&dyn Kind] = &[
+    &Of::<packages::Packages>::KIND,
+    &Of::<file::File>::KIND,
+    &Of::<service::Service>::KIND,
+    &Of::<docker_engine::DockerEngine>::KIND,
+    &Of::<docker_daemon::DockerDaemon>::KIND,
+    &Of::<docker_volume::DockerVolume>::KIND,
+    &Of::<docker_network::DockerNetwork>::KIND,
+];
 
 /// The kind of that name.
 pub fn kind(name: &str) -> Option<&'static dyn Kind> {

@@ -1,0 +1,345 @@
+//! The settings of Docker's daemon, key by key.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{Change, Plan, Problems, Resource};
+use crate::action::ConfigureDocker;
+use crate::action::docker::Takeover;
+use crate::action::file::Found;
+use crate::base::Diff;
+use crate::base::event::Finding;
+use crate::base::name::AbsPath;
+use crate::machine::docker::{CONFIGURATION, DockerState, Loaded};
+use crate::machine::file::{FileState, Kind, Owner};
+use crate::machine::{Blocked, Docker, File, Machine, Question};
+
+/// Settings of the Docker daemon in `/etc/docker/daemon.json`.
+///
+/// Only the named keys are set; other keys that are there stay, in their order. What the daemon would not take is not
+/// written (Docker 23 and newer can say so). The daemon is restarted only for keys that need it and otherwise told to
+/// read the file again; when it does not come up, the old file is put back. A file that was changed without the daemon
+/// having read it is found too.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DockerDaemon {
+    /// Driver of the containers' logs: `local` (compact, rotated) or `json-file`. Empty leaves it alone. Containers
+    /// that exist keep the driver they were made with.
+    #[serde(default)]
+    pub log_driver: String,
+    /// Largest size of one log file before it is rotated, such as `10m`. Empty leaves it alone.
+    #[serde(default)]
+    pub log_max_size: String,
+    /// How many log files are kept of one container. 0 leaves it alone.
+    #[serde(default)]
+    pub log_max_files: u32,
+    /// Whether containers keep running while the daemon restarts. Left alone in a swarm, which can not have it.
+    #[serde(default)]
+    pub live_restore: Option<bool>,
+    /// Largest packet on Docker's default bridge: `auto` makes it smaller where the host's own link takes less than
+    /// 1500 bytes (private networks of some providers), a number sets it, empty leaves it alone.
+    #[serde(default)]
+    pub mtu: String,
+    /// Any other settings, as Docker's documentation of `daemon.json` names them. Tables are merged, all else replaced.
+    #[serde(default)]
+    pub settings: Map<String, Value>,
+    /// Keys that must not be there.
+    #[serde(default)]
+    pub remove: Vec<String>,
+}
+
+/// Keys that a running daemon reads again when told to (dockerd, "Configuration reload behavior").
+const RELOADED: [&str; 12] = [
+    "debug",
+    "labels",
+    "live-restore",
+    "max-concurrent-downloads",
+    "max-concurrent-uploads",
+    "max-download-attempts",
+    "default-runtime",
+    "runtimes",
+    "authorization-plugins",
+    "insecure-registries",
+    "registry-mirrors",
+    "shutdown-timeout",
+];
+
+impl DockerDaemon {
+    /// The settings as they should be, from those that are there.
+    fn wanted(&self, mut settings: Map<String, Value>, state: &DockerState) -> Map<String, Value> {
+        if !self.log_driver.is_empty() {
+            let is = settings.get("log-driver").and_then(Value::as_str).unwrap_or("json-file");
+            if is != self.log_driver {
+                // Options of one driver stop the daemon under another.
+                settings.shift_remove("log-opts");
+            }
+            settings.insert("log-driver".into(), self.log_driver.clone().into());
+        }
+        let mut options = Map::new();
+        if !self.log_max_size.is_empty() {
+            options.insert("max-size".into(), self.log_max_size.clone().into());
+        }
+        if self.log_max_files > 0 {
+            options.insert("max-file".into(), self.log_max_files.to_string().into());
+        }
+        if !options.is_empty() {
+            merge(&mut settings, "log-opts", Value::Object(options));
+        }
+        match self.live_restore {
+            Some(true) if state.swarm => {}
+            Some(wanted) => {
+                settings.insert("live-restore".into(), wanted.into());
+            }
+            None => {}
+        }
+        if let Some(mtu) = self.wanted_mtu(&settings, *state.uplink_mtu.reading()) {
+            settings.insert("mtu".into(), mtu.into());
+        }
+        for (key, value) in &self.settings {
+            merge(&mut settings, key, value.clone());
+        }
+        for key in &self.remove {
+            settings.shift_remove(key);
+        }
+        settings
+    }
+
+    fn wanted_mtu(&self, settings: &Map<String, Value>, uplink: u32) -> Option<u32> {
+        if self.mtu != "auto" {
+            return self.mtu.parse().ok();
+        }
+        let is = settings.get("mtu").and_then(Value::as_u64).unwrap_or(1500);
+        // A smaller value that is there already works too: it is kept.
+        (uplink > 0 && uplink < 1500 && is > u64::from(uplink)).then_some(uplink)
+    }
+
+    /// What the daemon must do to run with `wanted`.
+    fn takeover(loaded: Option<&Loaded>, wanted: &Map<String, Value>) -> Takeover {
+        let loaded = match loaded {
+            None => return Takeover::Nothing,
+            Some(Loaded::Unknown) => return Takeover::Restart,
+            Some(Loaded::Text(text)) => text,
+        };
+        let Ok(loaded) = parse(loaded) else { return Takeover::Restart };
+        let keys: BTreeSet<&String> = loaded.keys().chain(wanted.keys()).collect();
+        let differing = keys.into_iter().filter(|key| loaded.get(*key) != wanted.get(*key));
+        let needs = differing.map(|key| match RELOADED.contains(&key.as_str()) {
+            true => Takeover::Reload,
+            false => Takeover::Restart,
+        });
+        needs.max().unwrap_or(Takeover::Nothing)
+    }
+}
+
+/// Sets `key`; a table is merged into a table that is there.
+fn merge(settings: &mut Map<String, Value>, key: &str, value: Value) {
+    match (settings.get_mut(key), value) {
+        (Some(Value::Object(is)), Value::Object(value)) => {
+            for (key, value) in value {
+                merge(is, &key, value);
+            }
+        }
+        (_, value) => {
+            settings.insert(key.to_owned(), value);
+        }
+    }
+}
+
+/// Errors: what the text is not, as a phrase.
+fn parse(text: &str) -> Result<Map<String, Value>, String> {
+    if text.trim().is_empty() {
+        return Ok(Map::new());
+    }
+    match serde_json::from_str(text) {
+        Ok(Value::Object(settings)) => Ok(settings),
+        Ok(_) => Err("it is not a JSON object".into()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// As Docker's documentation writes it.
+fn text(settings: &Map<String, Value>) -> String {
+    match serde_json::to_string_pretty(settings) {
+        Ok(text) => text + "\n",
+        Err(_) => "{}\n".into(),
+    }
+}
+
+fn path() -> Option<AbsPath> {
+    AbsPath::new(CONFIGURATION).ok()
+}
+
+impl Resource for DockerDaemon {
+    const NAME: &'static str = "docker_daemon";
+    const EXAMPLE: &'static str = "log_driver = \"local\"\nlog_max_size = \"10m\"\nlog_max_files = 5\n\
+        live_restore = true\nmtu = \"auto\"\nsettings = { icc = false }\nremove = [\"debug\"]\n";
+
+    fn check(&self, problems: &mut Problems) {
+        if !matches!(self.log_driver.as_str(), "" | "local" | "json-file") {
+            problems.push(
+                "log_driver",
+                "this driver is set up by `settings`: only `local` and `json-file` are known here",
+                Some("write settings = { log-driver = \"…\", log-opts = { … } }"),
+            );
+        }
+        let size = self.log_max_size.trim_end_matches(['k', 'm', 'g']);
+        if !self.log_max_size.is_empty() && (size.is_empty() || size.parse::<u64>().is_err()) {
+            problems.push("log_max_size", "this is not a size", Some("write it as `10m`: a number and k, m or g"));
+        }
+        if !matches!(self.mtu.as_str(), "" | "auto") && self.mtu.parse::<u32>().is_err() {
+            problems.push("mtu", "this is neither `auto` nor a number of bytes", None);
+        }
+        if self.settings.contains_key("hosts") {
+            problems.push(
+                "settings.hosts",
+                "`hosts` stops Docker from starting: its systemd unit names the socket already",
+                Some("reach the daemon over ssh (`DOCKER_HOST=ssh://…`), or change the unit by a drop-in"),
+            );
+        }
+        for key in self.remove.iter().filter(|key| self.settings.contains_key(*key)) {
+            problems.push("remove", format!("`{key}` is set and removed at once"), Some("leave one of the two out"));
+        }
+    }
+
+    fn facts(&self) -> Vec<Question> {
+        let mut facts: Vec<Question> = vec![Docker::Daemon.into()];
+        facts.extend(path().map(|path| File::at(&path).into()));
+        facts
+    }
+
+    fn plan(&self, machine: &Machine) -> Result<Plan, Blocked> {
+        let state = machine.get(&Docker::Daemon)?;
+        let Some(path) = path() else { return Ok(Plan::in_sync("there is nothing to set")) };
+        let file = machine.file(&path)?;
+        let (before, mode, owner) = match file {
+            FileState::Absent => ("", 0o644, Owner::root()),
+            FileState::Present { kind: Kind::File { content: Some(content), .. }, mode, owner } => {
+                (content.as_str(), *mode, owner.clone())
+            }
+            FileState::Present { .. } => {
+                return Err(Blocked::refused(
+                    format!("{CONFIGURATION} is not a readable text file, so it is left alone"),
+                    "move it away yourself if nothing needs it, then run again",
+                ));
+            }
+        };
+        let settings = parse(before).map_err(|error| {
+            Blocked::refused(
+                format!("{CONFIGURATION} can not be read: {error}"),
+                "correct it or move it away; Docker itself would not start with it",
+            )
+        })?;
+        let wanted = self.wanted(settings.clone(), state);
+        let findings = self.findings(state);
+        let takeover = Self::takeover(state.running.as_ref(), &wanted);
+        if wanted == settings && takeover == Takeover::Nothing {
+            let how =
+                if state.running.is_some() { "Docker runs with these settings" } else { "the settings are there" };
+            return Ok(Plan::in_sync(how).with_findings(findings));
+        }
+        let content = if wanted == settings { before.to_owned() } else { text(&wanted) };
+        let action = ConfigureDocker { content: content.clone(), mode, owner, found: Found::of(file), takeover };
+        let mut change = Change::by(action);
+        if wanted != settings {
+            let before = (!file.is_absent()).then(|| before.to_owned());
+            change = change.diff(Diff::Text { path: CONFIGURATION.into(), before, after: Some(content) });
+        }
+        Ok(Plan::changes(vec![change], "").with_findings(findings))
+    }
+
+    #[cfg(test)]
+    fn any() -> proptest::strategy::BoxedStrategy<Self> {
+        use proptest::prelude::*;
+        let driver = proptest::sample::select(vec!["", "local", "json-file"]);
+        let size = proptest::sample::select(vec!["", "10m"]);
+        let mtu = proptest::sample::select(vec!["", "auto", "1400"]);
+        let live = proptest::sample::select(vec![None, Some(true), Some(false)]);
+        let settings =
+            proptest::sample::select(vec!["{}", "{\"icc\": false}", "{\"log-opts\": {\"compress\": \"false\"}}"]);
+        let remove = proptest::sample::select(vec![vec![], vec!["debug".to_owned()]]);
+        (driver, size, 0..3u32, live, mtu, settings, remove)
+            .prop_map(|(driver, size, log_max_files, live_restore, mtu, settings, remove)| DockerDaemon {
+                log_driver: driver.into(),
+                log_max_size: size.into(),
+                log_max_files,
+                live_restore,
+                mtu: mtu.into(),
+                settings: parse(settings).unwrap(),
+                remove,
+            })
+            .boxed()
+    }
+}
+
+impl DockerDaemon {
+    fn findings(&self, state: &DockerState) -> Vec<Finding> {
+        if !(state.swarm && self.live_restore == Some(true)) {
+            return Vec::new();
+        }
+        vec![Finding {
+            id: "docker-swarm".into(),
+            what: "the host is in a swarm, so `live-restore` is left alone: a swarm can not have it".into(),
+            help: None,
+        }]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn daemon(settings: &str) -> DockerDaemon {
+        DockerDaemon {
+            log_driver: "local".into(),
+            log_max_size: "10m".into(),
+            log_max_files: 5,
+            live_restore: Some(true),
+            mtu: "auto".into(),
+            settings: parse(settings).unwrap(),
+            remove: vec!["debug".into()],
+        }
+    }
+
+    #[test]
+    fn foreign_keys_stay_in_their_order_and_options_of_another_log_driver_go() {
+        let before = r#"{"zebra": 1, "log-opts": {"labels": "a", "max-size": "1m"}, "debug": true, "apple": {"x": 1}}"#;
+        let after = daemon(r#"{"apple": {"y": 2}}"#).wanted(parse(before).unwrap(), &DockerState::fresh(""));
+        assert_eq!(
+            serde_json::to_string(&after).unwrap(),
+            r#"{"zebra":1,"apple":{"x":1,"y":2},"log-driver":"local","log-opts":{"max-size":"10m","max-file":"5"},"live-restore":true}"#
+        );
+        let same = r#"{"log-driver": "local", "log-opts": {"compress": "false"}}"#;
+        let after = daemon("{}").wanted(parse(same).unwrap(), &DockerState::fresh(""));
+        assert_eq!(after["log-opts"]["compress"], "false", "an option of the same driver stays");
+    }
+
+    #[test]
+    fn a_small_link_makes_docker_s_packets_small_and_a_smaller_value_is_kept() {
+        let state = DockerState { uplink_mtu: crate::machine::Volatile::new(1450), ..DockerState::fresh("") };
+        assert_eq!(daemon("{}").wanted(Map::new(), &state)["mtu"], 1450);
+        assert_eq!(daemon("{}").wanted(parse("{\"mtu\": 1400}").unwrap(), &state)["mtu"], 1400);
+        assert!(!daemon("{}").wanted(Map::new(), &DockerState::fresh("")).contains_key("mtu"));
+    }
+
+    #[test]
+    fn a_restart_only_for_keys_that_need_it() {
+        let takeover = |loaded: &str, wanted: &str| {
+            DockerDaemon::takeover(Some(&Loaded::Text(loaded.into())), &parse(wanted).unwrap())
+        };
+        assert_eq!(takeover("{\"debug\": true}", "{\"debug\": true}"), Takeover::Nothing);
+        assert_eq!(takeover("", "{\"live-restore\": true}"), Takeover::Reload);
+        assert_eq!(takeover("{\"icc\": false, \"debug\": true}", "{}"), Takeover::Restart);
+        assert_eq!(DockerDaemon::takeover(Some(&Loaded::Unknown), &Map::new()), Takeover::Restart);
+        assert_eq!(DockerDaemon::takeover(None, &Map::new()), Takeover::Nothing);
+    }
+
+    #[test]
+    fn live_restore_is_left_alone_in_a_swarm() {
+        let state = DockerState { swarm: true, ..DockerState::fresh("") };
+        assert!(!daemon("{}").wanted(Map::new(), &state).contains_key("live-restore"));
+        assert_eq!(daemon("{}").findings(&state).len(), 1);
+    }
+}
