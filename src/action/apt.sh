@@ -204,3 +204,32 @@ apt_hold() {
 	shift
 	apt_wait && apt-mark "$apt_verb" "$@"
 }
+
+# apt_configure_upgrades STATE WANTED CONTENT EXPECTED: write the settings of unattended upgrades, look whether they are
+# what apt makes of all its files (EXPECTED, as apt-config dumps them, in order), and let a dry run prove them. A file
+# that apt can not read is taken away again: it would break all of apt.
+apt_configure_upgrades() {
+	apt_path=/etc/apt/apt.conf.d/52-bedplate-local
+	(action_write "$apt_path" "$1" "$2" 0644 root root "$3") || return "$?"
+	if ! apt_effective=$(apt-config dump APT::Periodic Unattended-Upgrade 2>&1); then
+		rm -f -- "$apt_path"
+		bp_fail "apt can not read the new settings, so they are gone again: $apt_effective"
+	fi
+	apt_missing=$(printf '%s\n' "$4" | while IFS= read -r apt_line; do
+		case "
+$apt_effective
+" in
+			*"
+$apt_line
+"*) ;;
+			*) printf '%s ' "$apt_line" ;;
+		esac
+	done)
+	if [ -n "$apt_missing" ]; then
+		bp_fail "a later file in /etc/apt/apt.conf.d (or /etc/apt/apt.conf) overrides: $apt_missing"
+	fi
+	apt_wait || return "$?"
+	apt_proof=$(umask 022 && timeout 300 unattended-upgrade --dry-run 2>&1) && return 0
+	printf '%s\n' "$apt_proof" | tail -n 5
+	bp_fail 'unattended-upgrade --dry-run does not work with these settings'
+}

@@ -12,11 +12,13 @@ use crate::base::name::{AbsPath, SysctlKey, UnitName, UserName};
 use crate::machine::Machine;
 use crate::shell::{Call, Library};
 
+pub mod apt;
 pub mod docker;
 pub mod file;
 pub mod package;
 pub mod unit;
 
+pub use apt::ConfigureUpgrades;
 pub use docker::{ConfigureDocker, CreateDockerNetwork, CreateDockerVolume};
 pub use file::{MakeDirectory, MakeLink, RemovePath, SetAttributes, WriteFile};
 pub use package::{ExchangePackages, HoldPackages, InstallPackages};
@@ -169,6 +171,8 @@ actions! {
     ExchangePackages,
     /// Hold packages back from upgrades, or no longer.
     HoldPackages,
+    /// Write the settings of unattended upgrades.
+    ConfigureUpgrades,
     /// Write Docker's configuration and make it run with it.
     ConfigureDocker,
     /// Make a Docker volume.

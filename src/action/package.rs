@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Act, Undo};
+use super::{ACTION, Act, Undo};
 use crate::base::name::{AbsPath, PackageName, UnitName};
 use crate::machine::docker::{self, DockerNetworkState, DockerState};
 use crate::machine::{Docker, DockerNetwork, Machine, Package, PackageState, System, Unit, UnitState, file::FileState};
 use crate::shell::{Call, Library};
 
-pub(super) static APT: Library = Library { name: "apt.sh", text: include_str!("apt.sh"), needs: &[] };
+pub(super) static APT: Library = Library { name: "apt.sh", text: include_str!("apt.sh"), needs: &[&ACTION] };
 
 /// Installs packages in one transaction. Never asks, keeps configuration files, refuses to remove anything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -239,6 +239,12 @@ const TABLE: &[Brings] = &[
     },
     Brings { packages: &["sudo"], runs: &[], makes: &["/etc/sudoers"], docker: false },
     Brings { packages: &["openssh-server"], runs: &["ssh.service"], makes: &["/etc/ssh/sshd_config"], docker: false },
+    Brings {
+        packages: &["unattended-upgrades"],
+        runs: &["unattended-upgrades.service"],
+        makes: &["/etc/apt/apt.conf.d/20auto-upgrades", "/etc/apt/apt.conf.d/50unattended-upgrades"],
+        docker: false,
+    },
     Brings { packages: &["containerd.io", "containerd"], runs: &["containerd.service"], makes: &[], docker: false },
     Brings {
         packages: &["docker.io", "docker-ce"],

@@ -15,12 +15,14 @@ use serde::{Deserialize, Serialize};
 pub use crate::shell::frame::{BadAnswer, Fields};
 use crate::shell::{Batch, Call, Mode};
 
+pub mod apt;
 pub mod docker;
 pub mod file;
 pub mod package;
 pub mod system;
 pub mod unit;
 
+pub use apt::AptSetting;
 pub use docker::{Docker, DockerNetwork, DockerVolume};
 pub use file::{File, FileState, Kind};
 pub use package::{Package, PackageState};
@@ -433,6 +435,8 @@ sorts! {
     files: File,
     /// A systemd unit.
     units: Unit,
+    /// A setting of apt.
+    apt_settings: AptSetting,
     /// The Docker daemon.
     docker: Docker,
     /// A Docker volume.

@@ -30,6 +30,7 @@ pub mod file;
 pub mod packages;
 pub mod reference;
 pub mod service;
+pub mod unattended_upgrades;
 
 #[cfg(test)]
 mod laws;
@@ -235,6 +236,7 @@ pub static KINDS: &[&dyn Kind] = &[
     &Of::<packages::Packages>::KIND,
     &Of::<file::File>::KIND,
     &Of::<service::Service>::KIND,
+    &Of::<unattended_upgrades::UnattendedUpgrades>::KIND,
     &Of::<docker_engine::DockerEngine>::KIND,
     &Of::<docker_daemon::DockerDaemon>::KIND,
     &Of::<docker_volume::DockerVolume>::KIND,
