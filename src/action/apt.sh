@@ -120,9 +120,24 @@ apt_lists_are_fresh() {
 		[ -z "$(find /etc/apt/sources.list /etc/apt/sources.list.d /etc/apt/keyrings -newer "$apt_stamp" 2>/dev/null)" ]
 }
 
-# apt_lists: fetch the package lists, an unreachable mirror being an error (by default apt calls it a warning).
+# apt_fetch OPTION...: fetch package lists, every failure being one: by default apt calls an unreachable mirror a
+# warning, and apt before 2.1 has no setting for that.
+apt_fetch() {
+	apt_fetched=$(mktemp /run/bedplate/apt-fetched.XXXXXX) || return 1
+	{
+		apt_get -o APT::Update::Error-Mode=any "$@" update 2>&1
+		printf '%s' "$?" >"$apt_fetched.status"
+	} | tee -- "$apt_fetched"
+	apt_status=1
+	[ -r "$apt_fetched.status" ] && apt_status=$(cat -- "$apt_fetched.status")
+	! grep -q -e '^W: Failed to fetch ' -e '^W: Some index files failed' -- "$apt_fetched" || apt_status=100
+	rm -f -- "$apt_fetched" "$apt_fetched.status"
+	return "$apt_status"
+}
+
+# apt_lists: fetch the package lists of all repositories.
 apt_lists() {
-	if apt_run apt_get -o APT::Update::Error-Mode=any update; then
+	if apt_run apt_fetch; then
 		: >"$apt_stamp"
 		return 0
 	fi
@@ -232,4 +247,98 @@ $apt_line
 	apt_proof=$(umask 022 && timeout 300 unattended-upgrade --dry-run 2>&1) && return 0
 	printf '%s\n' "$apt_proof" | tail -n 5
 	bp_fail 'unattended-upgrade --dry-run does not work with these settings'
+}
+
+# apt_save PATH: keep what is at a path, once, until apt_saved_go or apt_put_back.
+apt_save() {
+	apt_copy=/run/bedplate/apt-before/$(printf '%s' "$1" | tr / %)
+	mkdir -p /run/bedplate/apt-before || return 1
+	if [ -e "$apt_copy" ] || [ -e "$apt_copy.none" ]; then
+		return 0
+	fi
+	if [ -e "$1" ]; then cp -p -- "$1" "$apt_copy"; else : >"$apt_copy.none"; fi
+}
+
+# apt_put_back PATH...: what was saved.
+apt_put_back() {
+	for apt_path in "$@"; do
+		apt_copy=/run/bedplate/apt-before/$(printf '%s' "$apt_path" | tr / %)
+		if [ -e "$apt_copy.none" ]; then
+			rm -f -- "$apt_path"
+		elif [ -e "$apt_copy" ]; then
+			cp -p -- "$apt_copy" "$apt_path.bedplate-part" && mv -f -T -- "$apt_path.bedplate-part" "$apt_path"
+		fi
+	done
+	rm -rf /run/bedplate/apt-before
+}
+
+# apt_download URL PATH: an armored key, fetched by apt itself: no other downloader is on every host.
+apt_download() {
+	apt_part=/var/lib/apt/lists/partial/bedplate-key
+	mkdir -p /var/lib/apt/lists/partial
+	rm -f -- "$apt_part"
+	if ! apt_said=$(/usr/lib/apt/apt-helper -o Acquire::Retries=3 download-file "$1" "$apt_part" 2>&1); then
+		printf '%s\n' "$apt_said" | tail -n 4
+		rm -f -- "$apt_part"
+		printf '%s\n' "the key can not be fetched from $1"
+		return 100
+	fi
+	if ! grep -q -e '-----BEGIN PGP PUBLIC KEY BLOCK-----' -- "$apt_part"; then
+		rm -f -- "$apt_part"
+		printf '%s\n' "what $1 serves is not an ASCII-armored key"
+		return 1
+	fi
+	action_parents "$2" && chown root:root -- "$apt_part" && chmod 0644 -- "$apt_part" &&
+		cp -p -- "$apt_part" "$2.bedplate-part" && mv -f -T -- "$2.bedplate-part" "$2"
+	apt_status=$?
+	rm -f -- "$apt_part"
+	return "$apt_status"
+}
+
+# apt_repository_now SOURCES STATE WANTED CONTENT KEY HOW STATE WANTED CONTENT [PATH STATE WANTED CONTENT]...: SOURCES
+# and KEY are paths; HOW is text (CONTENT is the key), fetch (it is an address) or keep; then files whose entries for
+# the same repository are turned off.
+apt_repository_now() {
+	umask 022
+	apt_sources=$1
+	if ! apt_save "$1" || ! apt_save "$5"; then
+		bp_fail 'there is no room in /run/bedplate'
+	fi
+	apt_touched=$1' '$5
+	apt_fresh=0
+	apt_lists_are_fresh && apt_fresh=1
+	case $6 in
+		text) (action_write "$5" "$7" "$8" 0644 root root "$9") ;;
+		fetch) apt_wait && apt_download "$9" "$5" ;;
+	esac || apt_repository_fails "$?"
+	(action_write "$1" "$2" "$3" 0644 root root "$4") || apt_repository_fails "$?"
+	shift 9
+	while [ $# -ge 4 ]; do
+		apt_save "$1" || bp_fail 'there is no room in /run/bedplate'
+		apt_touched="$apt_touched $1"
+		(action_write "$1" "$2" "$3" 0644 root root "$4") || apt_repository_fails "$?"
+		shift 4
+	done
+	apt_run apt_fetch -o Dir::Etc::sourcelist="$apt_sources" -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 ||
+		apt_repository_fails 100
+	if ! apt_said=$(apt-get indextargets 2>&1 >/dev/null); then
+		printf '%s\n' "$apt_said"
+		apt_repository_fails 100
+	fi
+	rm -rf /run/bedplate/apt-before
+	[ "$apt_fresh" = 0 ] || : >"$apt_stamp"
+}
+
+# apt_repository_fails STATUS: leave apt as it was.
+apt_repository_fails() {
+	# shellcheck disable=SC2086 # the paths of apt's own files have no spaces
+	apt_put_back $apt_touched
+	bp_status=$1
+	printf '%s\n' 'the repository was not added: its files are as they were'
+	exit "$bp_status"
+}
+
+# apt_repository ARGS...: as apt_repository_now.
+apt_repository() {
+	apt_detached apt_repository_now "$@"
 }

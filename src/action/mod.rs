@@ -18,7 +18,7 @@ pub mod file;
 pub mod package;
 pub mod unit;
 
-pub use apt::ConfigureUpgrades;
+pub use apt::{ConfigureUpgrades, SetRepository};
 pub use docker::{ConfigureDocker, CreateDockerNetwork, CreateDockerVolume};
 pub use file::{MakeDirectory, MakeLink, RemovePath, SetAttributes, WriteFile};
 pub use package::{ExchangePackages, HoldPackages, InstallPackages};
@@ -171,6 +171,8 @@ actions! {
     ExchangePackages,
     /// Hold packages back from upgrades, or no longer.
     HoldPackages,
+    /// Set an apt repository up.
+    SetRepository,
     /// Write the settings of unattended upgrades.
     ConfigureUpgrades,
     /// Write Docker's configuration and make it run with it.

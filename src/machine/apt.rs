@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{BadAnswer, Fact, Fields, Kept, Machine, Package, Question, Slot, file};
 use crate::shell::{Call, Library};
 
-static APT: Library = Library { name: "apt-settings.sh", text: include_str!("apt.sh"), needs: &[] };
+pub(super) static APT: Library = Library { name: "apt-facts.sh", text: include_str!("apt.sh"), needs: &[] };
 
 /// What is this setting of apt, below `APT::Periodic` or `Unattended-Upgrade`?
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -16,13 +16,16 @@ pub use crate::shell::frame::{BadAnswer, Fields};
 use crate::shell::{Batch, Call, Mode};
 
 pub mod apt;
+pub mod apt_sources;
 pub mod docker;
 pub mod file;
+pub mod openpgp;
 pub mod package;
 pub mod system;
 pub mod unit;
 
 pub use apt::AptSetting;
+pub use apt_sources::AptSources;
 pub use docker::{Docker, DockerNetwork, DockerVolume};
 pub use file::{File, FileState, Kind};
 pub use package::{Package, PackageState};
@@ -437,6 +440,8 @@ sorts! {
     units: Unit,
     /// A setting of apt.
     apt_settings: AptSetting,
+    /// The files that name apt's repositories.
+    apt_sources: AptSources,
     /// The Docker daemon.
     docker: Docker,
     /// A Docker volume.

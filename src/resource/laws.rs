@@ -126,6 +126,7 @@ laws! {
     packages: packages::Packages,
     file: file::File,
     service: service::Service,
+    apt_repository: apt_repository::AptRepository,
     unattended_upgrades: unattended_upgrades::UnattendedUpgrades,
     docker_engine: docker_engine::DockerEngine,
     docker_daemon: docker_daemon::DockerDaemon,

@@ -22,6 +22,7 @@ use crate::base::Diff;
 use crate::base::event::Finding;
 use crate::machine::{Blocked, Machine, Question};
 
+pub mod apt_repository;
 pub mod docker_daemon;
 pub mod docker_engine;
 pub mod docker_network;
@@ -236,6 +237,7 @@ pub static KINDS: &[&dyn Kind] = &[
     &Of::<packages::Packages>::KIND,
     &Of::<file::File>::KIND,
     &Of::<service::Service>::KIND,
+    &Of::<apt_repository::AptRepository>::KIND,
     &Of::<unattended_upgrades::UnattendedUpgrades>::KIND,
     &Of::<docker_engine::DockerEngine>::KIND,
     &Of::<docker_daemon::DockerDaemon>::KIND,
