@@ -47,7 +47,7 @@ apt_wait() {
 # apt_run COMMAND...: run it as soon as the locks are free, showing its lines as they come; again when somebody was
 # quicker at a lock. What it said stays in $apt_said.
 apt_run() {
-	apt_said=$(mktemp /run/bedplate/apt-said.XXXXXX) || return 1
+	apt_said=/run/bedplate/apt-said
 	apt_tries=0
 	while :; do
 		apt_wait || return "$?"
@@ -123,7 +123,7 @@ apt_lists_are_fresh() {
 # apt_fetch OPTION...: fetch package lists, every failure being one: by default apt calls an unreachable mirror a
 # warning, and apt before 2.1 has no setting for that.
 apt_fetch() {
-	apt_fetched=$(mktemp /run/bedplate/apt-fetched.XXXXXX) || return 1
+	apt_fetched=/run/bedplate/apt-fetched
 	{
 		apt_get -o APT::Update::Error-Mode=any "$@" update 2>&1
 		printf '%s' "$?" >"$apt_fetched.status"
@@ -277,8 +277,8 @@ apt_download() {
 	apt_part=/var/lib/apt/lists/partial/bedplate-key
 	mkdir -p /var/lib/apt/lists/partial
 	rm -f -- "$apt_part"
-	if ! apt_said=$(/usr/lib/apt/apt-helper -o Acquire::Retries=3 download-file "$1" "$apt_part" 2>&1); then
-		printf '%s\n' "$apt_said" | tail -n 4
+	if ! apt_text=$(/usr/lib/apt/apt-helper -o Acquire::Retries=3 download-file "$1" "$apt_part" 2>&1); then
+		printf '%s\n' "$apt_text" | tail -n 4
 		rm -f -- "$apt_part"
 		printf '%s\n' "the key can not be fetched from $1"
 		return 100
@@ -321,8 +321,8 @@ apt_repository_now() {
 	done
 	apt_run apt_fetch -o Dir::Etc::sourcelist="$apt_sources" -o Dir::Etc::sourceparts=- -o APT::Get::List-Cleanup=0 ||
 		apt_repository_fails 100
-	if ! apt_said=$(apt-get indextargets 2>&1 >/dev/null); then
-		printf '%s\n' "$apt_said"
+	if ! apt_text=$(apt-get indextargets 2>&1 >/dev/null); then
+		printf '%s\n' "$apt_text"
 		apt_repository_fails 100
 	fi
 	rm -rf /run/bedplate/apt-before

@@ -68,6 +68,7 @@ docker_probe() {
 			# A file that was put there before the daemon wrote its pid file is what it read.
 			# shellcheck disable=SC2046 # two numbers
 			set -- $(stat -c %Z -- "$docker_configuration" /run/docker.pid)
+			# shellcheck disable=SC3013 # dash has -nt, and it knows parts of a second
 			if [ "$1" -le "$2" ] && [ /run/docker.pid -nt "$docker_configuration" ]; then
 				bp_field text
 				docker_loaded=$docker_configuration
