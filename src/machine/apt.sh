@@ -1,8 +1,9 @@
 # apt's settings as apt itself understands its files.
 
-# apt_settings: all that the built-in questions can be about; a setting that nobody made is not listed.
+# apt_settings: all that the built-in questions can be about; a setting that nobody made is not listed. The architecture
+# is always there: without it the answer is none.
 apt_settings() {
-	bp_field "$(apt-config dump APT::Periodic Unattended-Upgrade)"
+	bp_field "$(apt-config dump APT::Architecture APT::Periodic Unattended-Upgrade)"
 }
 
 # apt_sources: path and text of every file that names repositories, then an empty field.

@@ -15,8 +15,8 @@ static PACKAGE: Library = Library { name: "package.sh", text: include_str!("pack
 #[serde(transparent)]
 pub struct Package(pub PackageName);
 
-/// What dpkg says of a package.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// What dpkg says of a package. A version that is yet to come ("any") is the same as every version.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PackageState {
     /// Not there (configuration files of an earlier installation may be).
@@ -33,6 +33,20 @@ pub enum PackageState {
         /// dpkg's three-letter status, such as `iF `.
         status: String,
     },
+}
+
+impl PartialEq for PackageState {
+    fn eq(&self, other: &Self) -> bool {
+        use PackageState::{Absent, Broken, Installed};
+        match (self, other) {
+            (Absent, Absent) => true,
+            (Broken { status: one }, Broken { status: other }) => one == other,
+            (Installed { version, held }, Installed { version: other, held: other_held }) => {
+                held == other_held && (version == other || version.is_none() || other.is_none())
+            }
+            _ => false,
+        }
+    }
 }
 
 impl PackageState {
@@ -100,6 +114,15 @@ fn state(status: &str, version: &str) -> PackageState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn any_version_agrees_with_every_version() {
+        let installed =
+            |version: Option<&str>, held| PackageState::Installed { version: version.map(Into::into), held };
+        assert_eq!(installed(None, false), installed(Some("1"), false));
+        assert_ne!(installed(Some("2"), false), installed(Some("1"), false));
+        assert_ne!(installed(None, true), installed(Some("1"), false));
+    }
 
     #[test]
     fn reads_what_dpkg_says() {

@@ -1,0 +1,217 @@
+//! Docker and upgrades on real boxes: foretold on a bare box, brought about, found in sync, broken by hand, found,
+//! repaired, rebooted. The tasks are built here, so that what is tested are the resources and not the playbooks.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bedplate::base::event::{Event, EventKind, TaskPlan, Verdict};
+use bedplate::base::name::HostName;
+use bedplate::base::secret::Redactor;
+use bedplate::base::{Digest, Exit};
+use bedplate::engine::{self, Consent, Job, Mode, Run, record::Operator};
+use bedplate::plan::{Declaration, Task};
+use bedplate::resource;
+use bedplate::sandbox::{self, Options, Sandbox, Suite};
+use bedplate::ssh::{Connector, Policy, Refuse, Target};
+use tokio_util::sync::CancellationToken;
+
+/// A box and the tasks that it gets.
+struct Bench {
+    sandbox: Sandbox,
+    tasks: Vec<(&'static str, String)>,
+}
+
+/// What a run came to.
+struct Ran {
+    exit: Exit,
+    events: Vec<EventKind>,
+}
+
+impl Ran {
+    #[track_caller]
+    fn exits(self, exit: Exit) -> Self {
+        assert_eq!(self.exit, exit, "{:#?}", self.events);
+        self
+    }
+
+    /// The tasks of the first plan.
+    fn tasks(&self) -> Vec<TaskPlan> {
+        let plan = self.events.iter().find_map(|event| match event {
+            EventKind::Planned { tasks, .. } => Some(tasks.clone()),
+            _ => None,
+        });
+        plan.unwrap_or_else(|| panic!("no plan in {:#?}", self.events))
+    }
+
+    /// Name and verdict of the tasks that are not in sync.
+    fn open(&self) -> Vec<(String, Verdict)> {
+        let open = self.tasks().into_iter().filter(|task| task.verdict != Verdict::InSync);
+        open.map(|task| (task.resource, task.verdict)).collect()
+    }
+
+    fn summaries(&self) -> Vec<String> {
+        self.tasks().into_iter().flat_map(|task| task.changes).map(|change| change.summary).collect()
+    }
+
+    fn findings(&self) -> Vec<String> {
+        let plan = self.events.iter().find_map(|event| match event {
+            EventKind::Planned { findings, .. } => Some(findings.iter().map(|finding| finding.id.clone()).collect()),
+            _ => None,
+        });
+        plan.unwrap_or_default()
+    }
+}
+
+impl Bench {
+    fn up(suite: Suite, tasks: &[(&'static str, &str)]) -> Self {
+        let sandbox = sandbox::up(&Options { suite, ..Options::default() }, &|text| eprintln!("{text}"))
+            .unwrap_or_else(|error| panic!("a box can not be made here: {error}"));
+        Self { sandbox, tasks: tasks.iter().map(|(kind, text)| (*kind, (*text).to_owned())).collect() }
+    }
+
+    fn tasks(&self) -> Vec<Task> {
+        let tasks = self.tasks.iter().enumerate().map(|(index, (kind, text))| {
+            let table = toml::de::DeTable::parse(text).unwrap_or_else(|error| panic!("{kind}: {error}"));
+            let value = toml::Spanned::new(table.span(), toml::de::DeValue::Table(table.into_inner()));
+            let kind = resource::kind(kind).unwrap_or_else(|| panic!("there is no resource {kind}"));
+            let (declared, problems) = kind.decode(value.into()).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(problems, Vec::new());
+            Task {
+                number: index + 1,
+                name: kind.name().into(),
+                playbook: "docker".into(),
+                place: format!("docker.toml:{}", index + 1),
+                declaration: Declaration::Ready(declared),
+                when: None,
+            }
+        });
+        tasks.collect()
+    }
+
+    fn run(&self, mode: Mode) -> Ran {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let (events, mut incoming) = tokio::sync::mpsc::channel::<Event>(65536);
+            let run = Run {
+                mode,
+                strict: false,
+                arguments: Vec::new(),
+                operator: Operator { name: "test".into(), process: 1, since: String::new() },
+                version: "0".into(),
+                window: Duration::from_secs(60),
+                places: Arc::new(tokio::sync::Semaphore::new(1)),
+                consent: Consent::new(1, None),
+                redactor: Redactor::default(),
+                stop: CancellationToken::new(),
+                connector: Arc::new(Connector::new(Policy::default(), Arc::new(Refuse))),
+                events,
+                started: Instant::now(),
+            };
+            let target = Target {
+                address: self.sandbox.ipv4().to_string(),
+                keys: vec![self.sandbox.key()],
+                keys_named: true,
+                identities_only: true,
+                known_hosts: vec![self.sandbox.known_hosts()],
+                ..Target::new(HostName::new("box").expect("a name"), "root")
+            };
+            let job = Job { target, tasks: self.tasks(), playbooks: Digest::of("") };
+            let exit = engine::run(vec![job], run, "test").await;
+            let mut events = Vec::new();
+            while let Some(event) = incoming.recv().await {
+                events.push(event.kind);
+            }
+            Ran { exit, events }
+        })
+    }
+
+    fn check(&self) -> Ran {
+        self.run(Mode::Check)
+    }
+
+    fn apply(&self) -> Ran {
+        self.run(Mode::Apply)
+    }
+
+    #[track_caller]
+    fn inside(&self, line: &str) -> String {
+        self.sandbox.ask(&["sh", "-c", line]).unwrap_or_else(|error| panic!("`{line}` in the box: {error}"))
+    }
+
+    /// An apply brings what a check has foretold, and nothing is left after it.
+    #[track_caller]
+    fn settles(&self) {
+        let foretold = self.check().exits(Exit::Drift).open();
+        assert_eq!(self.apply().exits(Exit::Done).open(), foretold, "the plan shown is not the plan applied");
+        assert_eq!(self.check().exits(Exit::Done).open(), []);
+    }
+
+    /// After `line`, a check names `kinds` and an apply repairs them.
+    #[track_caller]
+    fn repairs(&self, line: &str, kinds: &[&str]) -> Vec<String> {
+        self.inside(line);
+        let check = self.check().exits(Exit::Drift);
+        let open: Vec<String> = check.open().into_iter().map(|(kind, _)| kind).collect();
+        assert_eq!(open, kinds, "after `{line}`");
+        self.apply().exits(Exit::Done);
+        self.check().exits(Exit::Done);
+        check.summaries()
+    }
+}
+
+const TASKS: [(&str, &str); 5] = [
+    ("unattended_upgrades", "upgrades = \"security\"\nreboot = true\n"),
+    ("docker_engine", "source = \"distribution\"\n"),
+    (
+        "docker_daemon",
+        "log_driver = \"local\"\nlog_max_size = \"10m\"\nlog_max_files = 5\nlive_restore = true\nmtu = \"auto\"\n\
+         settings = { icc = false, no-new-privileges = true }\n",
+    ),
+    ("docker_network", "name = \"kamal\"\nmtu = \"auto\"\n"),
+    ("docker_volume", "name = \"app_storage\"\ndevice = \"/srv/data/app_storage\"\n"),
+];
+
+fn main_path(suite: Suite, old: bool) {
+    let mut bench = Bench::up(suite, &TASKS);
+    let check = bench.check().exits(Exit::Drift);
+    let late: Vec<_> = check.open().into_iter().filter(|(_, verdict)| *verdict == Verdict::KnownLater).collect();
+    assert_eq!(late, [], "on a bare box all is foretold");
+    bench.settles();
+    assert_eq!(bench.check().findings(), if old { vec!["old-docker"] } else { vec![] });
+    assert_eq!(bench.inside("docker volume inspect -f '{{.Options.device}}' app_storage").trim(), "/srv/data/app_storage");
+    assert_eq!(bench.inside("stat -c '%u:%g' /srv/data/app_storage").trim(), "1000:1000");
+    assert_eq!(bench.inside("docker info -f '{{.LoggingDriver}} {{.LiveRestoreEnabled}}'").trim(), "local true");
+
+    let reload = bench.repairs(
+        r#"sed -i 's/"live-restore": true/"live-restore": false/' /etc/docker/daemon.json; systemctl reload docker"#,
+        &["docker_daemon"],
+    );
+    assert!(!reload[0].contains("restart") || reload[0].contains("without"), "a reload is enough: {reload:?}");
+    // With what settings and networks it comes back shows once it is back.
+    let all = ["docker_engine", "docker_daemon", "docker_network"];
+    bench.repairs("systemctl disable --now docker.service docker.socket", &all);
+    bench.repairs("printf '{}' >/etc/docker/daemon.json", &["docker_daemon"]);
+    bench.repairs("docker network rm kamal", &["docker_network"]);
+    bench.repairs("systemctl disable --now apt-daily-upgrade.timer", &["unattended_upgrades"]);
+    bench.repairs("echo >>/etc/apt/apt.conf.d/52-bedplate-local", &["unattended_upgrades"]);
+
+    bench.sandbox.reboot().expect("the box comes back");
+    // Its sshd answers before all else has started.
+    bench.inside("timeout 60 systemctl is-system-running --wait >/dev/null || true");
+    assert_eq!(bench.check().exits(Exit::Done).open(), []);
+}
+
+#[test]
+fn docker_on_debian_11() {
+    main_path(Suite::Bullseye, true);
+}
+
+#[test]
+fn docker_on_debian_12() {
+    main_path(Suite::Bookworm, true);
+}
+
+#[test]
+fn docker_on_debian_13() {
+    main_path(Suite::Trixie, false);
+}
