@@ -13,6 +13,7 @@ use crate::machine::Machine;
 use crate::shell::{Call, Library};
 
 pub mod apt;
+mod brings;
 pub mod docker;
 pub mod file;
 pub mod package;

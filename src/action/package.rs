@@ -1,13 +1,13 @@
-//! Package installations by apt, and what is known of what the packages bring.
+//! Package installations by apt. What the packages bring is in `brings`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::brings::installed;
 use super::{ACTION, Act, Undo};
-use crate::base::name::{AbsPath, PackageName, UnitName};
-use crate::machine::docker::{self, DockerNetworkState, DockerState};
-use crate::machine::{Docker, DockerNetwork, Machine, Package, PackageState, System, Unit, UnitState, file::FileState};
+use crate::base::name::PackageName;
+use crate::machine::{Docker, Machine, Package, PackageState, Unit};
 use crate::shell::{Call, Library};
 
 pub(super) static APT: Library = Library { name: "apt.sh", text: include_str!("apt.sh"), needs: &[&ACTION] };
@@ -165,142 +165,5 @@ impl Act for HoldPackages {
             return Undo::By(Vec::new());
         }
         Undo::By(vec![HoldPackages { packages, hold: !self.hold }.into()])
-    }
-}
-
-/// The effect of packages having been installed.
-fn installed(machine: &mut Machine, packages: &BTreeSet<PackageName>) {
-    let systemd = machine.known(&System::Here).is_some_and(|system| system.systemd);
-    let mut foretold = true;
-    for name in packages {
-        let package = Package(name.clone());
-        let was_absent = !machine.known(&package).is_some_and(PackageState::is_installed);
-        machine.set(package, PackageState::Installed { version: None, held: false });
-        match Brings::of(name.as_str()) {
-            Some(brings) if was_absent => brings.effect(machine, systemd),
-            Some(_) => {}
-            None => foretold = false,
-        }
-    }
-    if !foretold {
-        forget_what_a_package_may_bring(machine);
-    }
-}
-
-/// A package without an entry in the table may bring any unit, user or file that is not there yet.
-fn forget_what_a_package_may_bring(machine: &mut Machine) {
-    let absent: Vec<Unit> = machine
-        .all::<Unit>()
-        .filter(|(_, state)| state.is_some_and(|state| !state.exists))
-        .map(|(unit, _)| unit.clone())
-        .collect();
-    for unit in absent {
-        machine.forget(&unit);
-    }
-    for path in machine.absent_files() {
-        // Drop-ins of our own name come from nobody else.
-        if !path.file_name().contains("bedplate") {
-            machine.forget_file(&path);
-        }
-    }
-}
-
-/// What a package of Debian and Ubuntu brings, as box tests hold it true: units that run, paths whose content only
-/// the host knows.
-struct Brings {
-    packages: &'static [&'static str],
-    /// Enabled and running after the installation.
-    runs: &'static [&'static str],
-    /// Files or folders it makes, in a form that is not foretold.
-    makes: &'static [&'static str],
-    /// Whether Docker's daemon comes with it.
-    docker: bool,
-}
-
-/// The packages that the built-in playbooks install.
-const TABLE: &[Brings] = &[
-    Brings {
-        packages: &[
-            "ca-certificates",
-            "curl",
-            "gnupg",
-            "rsync",
-            "e2fsprogs",
-            "xfsprogs",
-            "openssh-client",
-            "docker-cli",
-            "docker-ce-cli",
-            "docker-buildx-plugin",
-            "docker-compose-plugin",
-        ],
-        runs: &[],
-        makes: &[],
-        docker: false,
-    },
-    Brings { packages: &["sudo"], runs: &[], makes: &["/etc/sudoers"], docker: false },
-    Brings { packages: &["openssh-server"], runs: &["ssh.service"], makes: &["/etc/ssh/sshd_config"], docker: false },
-    Brings {
-        packages: &["unattended-upgrades"],
-        runs: &["unattended-upgrades.service"],
-        makes: &["/etc/apt/apt.conf.d/20auto-upgrades", "/etc/apt/apt.conf.d/50unattended-upgrades"],
-        docker: false,
-    },
-    Brings { packages: &["containerd.io", "containerd"], runs: &["containerd.service"], makes: &[], docker: false },
-    Brings {
-        packages: &["docker.io", "docker-ce"],
-        runs: &["containerd.service", "docker.service", "docker.socket"],
-        makes: &[],
-        docker: true,
-    },
-];
-
-impl Brings {
-    fn of(package: &str) -> Option<&'static Brings> {
-        TABLE.iter().find(|brings| brings.packages.contains(&package))
-    }
-
-    fn effect(&self, machine: &mut Machine, systemd: bool) {
-        for name in self.runs.iter().filter_map(|name| UnitName::new(*name).ok()) {
-            let unit = Unit(name);
-            if machine.known(&unit).is_some_and(|state| !state.exists) && systemd {
-                machine.set(unit, UnitState::running());
-            } else {
-                machine.forget(&unit);
-            }
-        }
-        for path in self.makes.iter().filter_map(|path| AbsPath::new(*path).ok()) {
-            machine.forget_file(&path);
-        }
-        if self.docker {
-            docker_comes(machine, systemd);
-        }
-    }
-}
-
-/// The daemon starts with the configuration that is there and, where there never was a Docker, without networks.
-fn docker_comes(machine: &mut Machine, systemd: bool) {
-    let configuration = AbsPath::new(docker::CONFIGURATION).ok();
-    let text = configuration.and_then(|path| match machine.file(&path) {
-        Ok(FileState::Absent) => Some(String::new()),
-        Ok(state) => state.content().map(str::to_owned),
-        Err(_) => None,
-    });
-    let networks: Vec<DockerNetwork> = machine.all::<DockerNetwork>().map(|(network, _)| network.clone()).collect();
-    let bare = machine.known(&Docker::Daemon).is_some_and(|state| state.running.is_none() && !state.data);
-    match text {
-        Some(text) if bare && systemd => {
-            machine.update(&Docker::Daemon, |state| {
-                *state = DockerState { foreign: state.foreign.clone(), ..DockerState::fresh(&text) };
-            });
-            for network in networks {
-                machine.set(network, DockerNetworkState::Absent);
-            }
-        }
-        _ => {
-            machine.forget(&Docker::Daemon);
-            for network in networks {
-                machine.forget(&network);
-            }
-        }
     }
 }

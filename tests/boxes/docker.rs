@@ -178,7 +178,10 @@ fn main_path(suite: Suite, old: bool) {
     assert_eq!(late, [], "on a bare box all is foretold");
     bench.settles();
     assert_eq!(bench.check().findings(), if old { vec!["old-docker"] } else { vec![] });
-    assert_eq!(bench.inside("docker volume inspect -f '{{.Options.device}}' app_storage").trim(), "/srv/data/app_storage");
+    assert_eq!(
+        bench.inside("docker volume inspect -f '{{.Options.device}}' app_storage").trim(),
+        "/srv/data/app_storage"
+    );
     assert_eq!(bench.inside("stat -c '%u:%g' /srv/data/app_storage").trim(), "1000:1000");
     assert_eq!(bench.inside("docker info -f '{{.LoggingDriver}} {{.LiveRestoreEnabled}}'").trim(), "local true");
 
@@ -214,4 +217,46 @@ fn docker_on_debian_12() {
 #[test]
 fn docker_on_debian_13() {
     main_path(Suite::Trixie, false);
+}
+
+/// Units that come with packages, each with whether it then runs (in a container, as boxes are) and is enabled. A
+/// service task on a bare box is in sync with what is foretold; after the installation what was foretold is compared
+/// with what is there.
+const BROUGHT: [(&str, &str, bool, bool); 8] = [
+    ("cron", "cron.service", true, true),
+    ("logrotate", "logrotate.timer", true, true),
+    ("rsyslog", "rsyslog.service", true, true),
+    ("ufw", "ufw.service", false, true),
+    ("nftables", "nftables.service", false, false),
+    ("systemd-timesyncd", "systemd-timesyncd.service", false, true),
+    ("unattended-upgrades", "unattended-upgrades.service", true, true),
+    ("docker.io", "containerd.service", true, true),
+];
+
+fn brings(suite: Suite) {
+    let names = BROUGHT.map(|(package, ..)| format!("\"{package}\"")).join(", ");
+    let units = BROUGHT
+        .map(|(_, unit, running, enabled)| format!("unit = \"{unit}\"\nrunning = {running}\nenabled = {enabled}\n"));
+    let install = format!("install = [{names}]\n");
+    let mut tasks = vec![("packages", install.as_str())];
+    tasks.extend(units.iter().map(|text| ("service", text.as_str())));
+    let bench = Bench::up(suite, &tasks);
+    let foretold = bench.check().exits(Exit::Drift).open();
+    assert_eq!(foretold, [("packages".to_owned(), Verdict::Change)]);
+    bench.settles();
+}
+
+#[test]
+fn what_packages_bring_to_debian_11() {
+    brings(Suite::Bullseye);
+}
+
+#[test]
+fn what_packages_bring_to_debian_12() {
+    brings(Suite::Bookworm);
+}
+
+#[test]
+fn what_packages_bring_to_debian_13() {
+    brings(Suite::Trixie);
 }
