@@ -288,8 +288,9 @@ apt_download() {
 		printf '%s\n' "what $1 serves is not an ASCII-armored key"
 		return 1
 	fi
-	action_parents "$2" && chown root:root -- "$apt_part" && chmod 0644 -- "$apt_part" &&
-		cp -p -- "$apt_part" "$2.bedplate-part" && mv -f -T -- "$2.bedplate-part" "$2"
+	# A copy: of an address that begins with `file:` apt makes a link.
+	action_parents "$2" && cat -- "$apt_part" >"$2.bedplate-part" && chmod 0644 -- "$2.bedplate-part" &&
+		mv -f -T -- "$2.bedplate-part" "$2"
 	apt_status=$?
 	rm -f -- "$apt_part"
 	return "$apt_status"

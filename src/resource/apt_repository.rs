@@ -45,6 +45,9 @@ pub struct AptRepository {
     pub key_url: Option<String>,
 }
 
+/// How an address may begin.
+const SCHEMES: [&str; 3] = ["https://", "http://", "file:/"];
+
 impl AptRepository {
     fn sources_path(&self) -> Option<AbsPath> {
         AbsPath::new(format!("/etc/apt/sources.list.d/{}.sources", self.name)).ok()
@@ -148,7 +151,7 @@ impl Resource for AptRepository {
             }
         }
         for (index, uri) in self.uris.iter().enumerate() {
-            if !["https://", "http://", "file:/"].iter().any(|scheme| uri.starts_with(scheme)) {
+            if !SCHEMES.iter().any(|scheme| uri.starts_with(scheme)) {
                 problems.push(&format!("uris.{index}"), "this is not an address", Some("write it as `https://…`"));
             }
         }
@@ -164,7 +167,7 @@ impl Resource for AptRepository {
                 }
                 Ok(_) => {}
             },
-            (None, Some(url)) if url.starts_with("https://") || url.starts_with("http://") => {}
+            (None, Some(url)) if SCHEMES.iter().any(|scheme| url.starts_with(scheme)) => {}
             (None, Some(_)) => problems.push("key_url", "this is not an address", Some("write it as `https://…`")),
             _ => problems.push("", "exactly one of `key` and `key_url` is needed", None),
         }

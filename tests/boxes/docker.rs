@@ -16,26 +16,26 @@ use bedplate::ssh::{Connector, Policy, Refuse, Target};
 use tokio_util::sync::CancellationToken;
 
 /// A box and the tasks that it gets.
-struct Bench {
-    sandbox: Sandbox,
-    tasks: Vec<(&'static str, String)>,
+pub(crate) struct Bench {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) tasks: Vec<(&'static str, String)>,
 }
 
 /// What a run came to.
-struct Ran {
-    exit: Exit,
-    events: Vec<EventKind>,
+pub(crate) struct Ran {
+    pub(crate) exit: Exit,
+    pub(crate) events: Vec<EventKind>,
 }
 
 impl Ran {
     #[track_caller]
-    fn exits(self, exit: Exit) -> Self {
+    pub(crate) fn exits(self, exit: Exit) -> Self {
         assert_eq!(self.exit, exit, "{:#?}", self.events);
         self
     }
 
     /// The tasks of the first plan.
-    fn tasks(&self) -> Vec<TaskPlan> {
+    pub(crate) fn tasks(&self) -> Vec<TaskPlan> {
         let plan = self.events.iter().find_map(|event| match event {
             EventKind::Planned { tasks, .. } => Some(tasks.clone()),
             _ => None,
@@ -44,16 +44,16 @@ impl Ran {
     }
 
     /// Name and verdict of the tasks that are not in sync.
-    fn open(&self) -> Vec<(String, Verdict)> {
+    pub(crate) fn open(&self) -> Vec<(String, Verdict)> {
         let open = self.tasks().into_iter().filter(|task| task.verdict != Verdict::InSync);
         open.map(|task| (task.resource, task.verdict)).collect()
     }
 
-    fn summaries(&self) -> Vec<String> {
+    pub(crate) fn summaries(&self) -> Vec<String> {
         self.tasks().into_iter().flat_map(|task| task.changes).map(|change| change.summary).collect()
     }
 
-    fn findings(&self) -> Vec<String> {
+    pub(crate) fn findings(&self) -> Vec<String> {
         let plan = self.events.iter().find_map(|event| match event {
             EventKind::Planned { findings, .. } => Some(findings.iter().map(|finding| finding.id.clone()).collect()),
             _ => None,
@@ -63,13 +63,13 @@ impl Ran {
 }
 
 impl Bench {
-    fn up(suite: Suite, tasks: &[(&'static str, &str)]) -> Self {
+    pub(crate) fn up(suite: Suite, tasks: &[(&'static str, &str)]) -> Self {
         let sandbox = sandbox::up(&Options { suite, ..Options::default() }, &|text| eprintln!("{text}"))
             .unwrap_or_else(|error| panic!("a box can not be made here: {error}"));
         Self { sandbox, tasks: tasks.iter().map(|(kind, text)| (*kind, (*text).to_owned())).collect() }
     }
 
-    fn tasks(&self) -> Vec<Task> {
+    pub(crate) fn tasks(&self) -> Vec<Task> {
         let tasks = self.tasks.iter().enumerate().map(|(index, (kind, text))| {
             let table = toml::de::DeTable::parse(text).unwrap_or_else(|error| panic!("{kind}: {error}"));
             let value = toml::Spanned::new(table.span(), toml::de::DeValue::Table(table.into_inner()));
@@ -88,7 +88,7 @@ impl Bench {
         tasks.collect()
     }
 
-    fn run(&self, mode: Mode) -> Ran {
+    pub(crate) fn run(&self, mode: Mode) -> Ran {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {
             let (events, mut incoming) = tokio::sync::mpsc::channel::<Event>(65536);
@@ -125,22 +125,22 @@ impl Bench {
         })
     }
 
-    fn check(&self) -> Ran {
+    pub(crate) fn check(&self) -> Ran {
         self.run(Mode::Check)
     }
 
-    fn apply(&self) -> Ran {
+    pub(crate) fn apply(&self) -> Ran {
         self.run(Mode::Apply)
     }
 
     #[track_caller]
-    fn inside(&self, line: &str) -> String {
+    pub(crate) fn inside(&self, line: &str) -> String {
         self.sandbox.ask(&["sh", "-c", line]).unwrap_or_else(|error| panic!("`{line}` in the box: {error}"))
     }
 
     /// An apply brings what a check has foretold, and nothing is left after it.
     #[track_caller]
-    fn settles(&self) {
+    pub(crate) fn settles(&self) {
         let foretold = self.check().exits(Exit::Drift).open();
         assert_eq!(self.apply().exits(Exit::Done).open(), foretold, "the plan shown is not the plan applied");
         assert_eq!(self.check().exits(Exit::Done).open(), []);
@@ -148,7 +148,7 @@ impl Bench {
 
     /// After `line`, a check names `kinds` and an apply repairs them.
     #[track_caller]
-    fn repairs(&self, line: &str, kinds: &[&str]) -> Vec<String> {
+    pub(crate) fn repairs(&self, line: &str, kinds: &[&str]) -> Vec<String> {
         self.inside(line);
         let check = self.check().exits(Exit::Drift);
         let open: Vec<String> = check.open().into_iter().map(|(kind, _)| kind).collect();
