@@ -73,7 +73,7 @@ apt_run() {
 
 # apt_reasons FILE: what apt said, in words that tell what to do.
 apt_reasons() {
-	if grep -q 'No space left on device' -- "$1"; then
+	if grep -q -e 'No space left on device' -e 'enough free space' -- "$1"; then
 		printf '%s\n' 'the disk is full: make room (apt-get clean, docker system prune, journalctl --vacuum-size=100M)'
 	fi
 	if grep -q -i 'hash sum mismatch' -- "$1"; then

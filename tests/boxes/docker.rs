@@ -185,6 +185,8 @@ fn main_path(suite: Suite, old: bool) {
     assert_eq!(bench.inside("stat -c '%u:%g' /srv/data/app_storage").trim(), "1000:1000");
     assert_eq!(bench.inside("docker info -f '{{.LoggingDriver}} {{.LiveRestoreEnabled}}'").trim(), "local true");
 
+    containers_outlive_a_restart(&mut bench);
+
     let reload = bench.repairs(
         r#"sed -i 's/"live-restore": true/"live-restore": false/' /etc/docker/daemon.json; systemctl reload docker"#,
         &["docker_daemon"],
@@ -202,6 +204,36 @@ fn main_path(suite: Suite, old: bool) {
     // Its sshd answers before all else has started.
     bench.inside("timeout 60 systemctl is-system-running --wait >/dev/null || true");
     assert_eq!(bench.check().exits(Exit::Done).open(), []);
+}
+
+/// A container of an image that is made on the spot keeps running, with its network and volume, through a change of
+/// settings that restarts the daemon.
+fn containers_outlive_a_restart(bench: &mut Bench) {
+    bench.inside("apt-get install -y -q busybox-static >/dev/null 2>&1");
+    bench.inside(
+        "d=$(mktemp -d) && mkdir $d/bin $d/data && cp /bin/busybox $d/bin/sh && ln -s sh $d/bin/sleep && \
+         ln -s sh $d/bin/touch && tar -C $d -c . | docker import - example >/dev/null",
+    );
+    bench.inside(
+        "docker run -d --name app --restart unless-stopped --network kamal -v app_storage:/data --log-opt max-size=10m \
+         -p 8080:80 example sh -c 'touch /data/seen; sleep 1000000'",
+    );
+    bench
+        .inside("for i in 1 2 3 4 5 6 7 8 9; do test -e /srv/data/app_storage/seen && exit 0; sleep 0.2; done; exit 1");
+    let mtu = bench.inside("cat /sys/class/net/$(ls /sys/class/net | grep ^br- | head -n 1)/mtu");
+    let uplink = bench.inside("cat /sys/class/net/$(ip route | sed -n 's/^default.* dev \\([^ ]*\\).*/\\1/p')/mtu");
+    assert_eq!(mtu, uplink, "packets of the network do not fit the uplink");
+
+    let process = |bench: &Bench| bench.inside("docker inspect -f '{{.State.Pid}} {{.State.StartedAt}}' app");
+    let before = process(bench);
+    let (daemon, settings) = (bench.inside("cat /run/docker.pid"), bench.tasks[2].1.clone());
+    bench.tasks[2].1 = settings.replace("log_max_files = 5", "log_max_files = 3");
+    bench.settles();
+    assert_ne!(bench.inside("cat /run/docker.pid"), daemon, "the daemon was not restarted");
+    assert_eq!(process(bench), before, "the container was restarted");
+    bench.tasks[2].1 = settings;
+    bench.settles();
+    bench.inside("docker rm -f app >/dev/null && docker image rm example >/dev/null");
 }
 
 #[test]
