@@ -79,3 +79,61 @@ fn apt_s_troubles_are_told_or_mended() {
 
     bench.settles();
 }
+
+/// Kills every process in the box whose name is one of `names`, as soon as dpkg unpacks something.
+fn kill_while_unpacking(bench: &Bench, names: &str) {
+    bench.inside(&format!(
+        "for i in $(seq 600); do
+            for process in /proc/[0-9]*; do
+                read -r name <$process/comm || continue
+                [ \"$name\" = dpkg ] || continue
+                sleep 0.5
+                for process in /proc/[0-9]*; do
+                    read -r name <$process/comm || continue
+                    # Not the one that listens, whose parent is the first process.
+                    read -r _ _ _ parent _ <$process/stat
+                    [ \"$parent\" != 1 ] || continue
+                    case ' {names} ' in *\" $name \"*) kill -9 ${{process#/proc/}} ;; esac
+                done
+                exit 0
+            done
+            sleep 0.05
+        done 2>/dev/null
+        exit 1"
+    ));
+}
+
+#[test]
+fn an_installation_that_is_cut_off_is_finished_by_the_next_run() {
+    let mut bench = Bench::up(Suite::Bookworm, &[("packages", &install("\"docker.io\", \"unattended-upgrades\""))]);
+    // The connection goes; apt, in a session of its own, goes on.
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| bench.apply());
+        kill_while_unpacking(&bench, "sshd sshd-session");
+        assert_ne!(run.join().expect("a run").exit, Exit::Done, "the run did not notice that its connection is gone");
+    });
+    // What goes on still holds the host: another run must not come between.
+    bench.apply().exits(Exit::HostBusy);
+    bench.inside("while grep -qsx apt-get /proc/[0-9]*/comm; do sleep 0.1; done");
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    let mut again = bench.apply();
+    while again.exit == Exit::HostBusy && std::time::Instant::now() < until {
+        again = bench.apply();
+    }
+    let again = again.exits(Exit::Done);
+    assert!(!said(&again.events).contains("interrupted installation"), "dpkg was torn: {}", said(&again.events));
+    assert_eq!(bench.inside("dpkg --audit"), "");
+    bench.check().exits(Exit::Done);
+
+    // apt itself goes, as when memory runs out.
+    bench.tasks[0].1 = install("\"restic\", \"lynis\", \"gnupg\", \"needrestart\", \"fail2ban\"");
+    std::thread::scope(|scope| {
+        let run = scope.spawn(|| bench.apply());
+        kill_while_unpacking(&bench, "apt-get dpkg dpkg-deb");
+        assert_eq!(run.join().expect("a run").exit, Exit::HostFailed);
+    });
+    let again = bench.apply().exits(Exit::Done);
+    assert!(said(&again.events).contains("finishing an interrupted installation"), "{}", said(&again.events));
+    assert_eq!(bench.inside("dpkg --audit"), "");
+    bench.check().exits(Exit::Done);
+}
