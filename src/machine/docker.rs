@@ -32,6 +32,8 @@ pub struct DockerState {
     pub swarm: bool,
     /// Whether Docker has kept networks here, now or earlier.
     pub data: bool,
+    /// Whether it keeps images, containers or volumes. They come and go with every deploy.
+    pub used: Volatile<bool>,
     /// Where a Docker comes from that is no Debian package (a snap, a tarball); empty when there is none.
     pub foreign: String,
     /// Largest packet of the interface that has the default route, in bytes; 0 when there is none.
@@ -55,6 +57,7 @@ impl DockerState {
             running: Some(Loaded::Text(configuration.to_owned())),
             swarm: false,
             data: true,
+            used: Volatile::new(false),
             foreign: String::new(),
             uplink_mtu: Volatile::new(1500),
         }
@@ -80,6 +83,7 @@ impl Fact for Docker {
             },
             swarm: fields.flag()?,
             data: fields.flag()?,
+            used: Volatile::new(fields.flag()?),
             foreign: fields.text()?.to_owned(),
             uplink_mtu: Volatile::new(fields.number()?),
         }])
@@ -119,6 +123,7 @@ impl Fact for Docker {
                 running,
                 swarm,
                 data,
+                used: Volatile::new(data),
                 foreign: foreign.into(),
                 uplink_mtu: Volatile::new(mtu),
             })
@@ -310,11 +315,11 @@ mod tests {
 
     #[test]
     fn reads_a_daemon() {
-        let body = b"1\0text\0{\"debug\":true}\n\x000\x001\0\x001450\0";
+        let body = b"1\0text\0{\"debug\":true}\n\x000\x001\x001\0\x001450\0";
         let state = Docker::parse(&[&Docker::Daemon], &mut Fields::new(body)).unwrap().remove(0);
         assert_eq!(state.running, Some(Loaded::Text("{\"debug\":true}\n".into())));
         assert_eq!((state.swarm, state.data, *state.uplink_mtu.reading()), (false, true, 1450));
-        let body = b"0\0none\0\x000\x000\0/snap/docker\x000\0";
+        let body = b"0\0none\0\x000\x000\x000\0/snap/docker\x000\0";
         let state = Docker::parse(&[&Docker::Daemon], &mut Fields::new(body)).unwrap().remove(0);
         assert_eq!((state.running, state.foreign.as_str()), (None, "/snap/docker"));
     }

@@ -50,8 +50,16 @@ docker_uplink() {
 	done </proc/net/route
 }
 
+# docker_used: whether there are images, containers or volumes.
+docker_used() {
+	for docker_path in "$docker_data"/image/*/imagedb/content/sha256/* "$docker_data"/containers/* "$docker_data"/volumes/*/_data; do
+		[ ! -e "$docker_path" ] || return 0
+	done
+	return 1
+}
+
 # docker_probe: whether it runs; what configuration it has loaded (a word, then the text); whether it is in a swarm;
-# whether there is data of Docker's; a Docker of other origin; the packet size of the uplink.
+# whether Docker has been here; whether it keeps anything; a Docker of other origin; the packet size of the uplink.
 docker_probe() {
 	docker_foreign=''
 	docker_loaded=''
@@ -92,6 +100,7 @@ docker_probe() {
 	docker_root
 	if [ -e "$docker_data/swarm/docker-state.json" ]; then bp_field 1; else bp_field 0; fi
 	if [ -e "$docker_data/network/files/local-kv.db" ]; then bp_field 1; else bp_field 0; fi
+	if docker_used; then bp_field 1; else bp_field 0; fi
 	[ -n "$docker_foreign" ] || [ ! -d /snap/docker ] || docker_foreign=/snap/docker
 	bp_field "$docker_foreign"
 	docker_uplink

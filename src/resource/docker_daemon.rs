@@ -67,6 +67,9 @@ const RELOADED: [&str; 12] = [
     "shutdown-timeout",
 ];
 
+/// Keys that decide where data are looked for, with what they are when nobody sets them.
+const HIDING: [(&str, &str); 3] = [("data-root", "/var/lib/docker"), ("userns-remap", ""), ("storage-driver", "")];
+
 impl DockerDaemon {
     /// The settings as they should be, from those that are there.
     fn wanted(&self, mut settings: Map<String, Value>, state: &DockerState) -> Map<String, Value> {
@@ -105,6 +108,29 @@ impl DockerDaemon {
             settings.shift_remove(key);
         }
         settings
+    }
+
+    /// Refuses what would hide the images, containers and volumes that are there.
+    fn refuse_hiding(
+        &self,
+        before: &Map<String, Value>,
+        wanted: &Map<String, Value>,
+        state: &DockerState,
+    ) -> Result<(), Blocked> {
+        if !*state.used.reading() {
+            return Ok(());
+        }
+        for (key, default) in HIDING {
+            let value = |settings: &Map<String, Value>| settings.get(key).and_then(Value::as_str).map(str::to_owned);
+            let (is, should) = (value(before), value(wanted));
+            if is.as_deref().unwrap_or(default) != should.as_deref().unwrap_or(default) {
+                return Err(Blocked::refused(
+                    format!("another `{key}` would hide the images, containers and volumes that Docker has here"),
+                    "save what they hold and remove them first, or leave the setting as it is",
+                ));
+            }
+        }
+        Ok(())
     }
 
     fn wanted_mtu(&self, settings: &Map<String, Value>, uplink: u32) -> Option<u32> {
@@ -233,6 +259,7 @@ impl Resource for DockerDaemon {
             )
         })?;
         let wanted = self.wanted(settings.clone(), state);
+        self.refuse_hiding(&settings, &wanted, state)?;
         let findings = self.findings(state);
         let takeover = Self::takeover(state.running.as_ref(), &wanted);
         if wanted == settings && takeover == Takeover::Nothing {
@@ -334,6 +361,18 @@ mod tests {
         assert_eq!(takeover("{\"icc\": false, \"debug\": true}", "{}"), Takeover::Restart);
         assert_eq!(DockerDaemon::takeover(Some(&Loaded::Unknown), &Map::new()), Takeover::Restart);
         assert_eq!(DockerDaemon::takeover(None, &Map::new()), Takeover::Nothing);
+    }
+
+    #[test]
+    fn what_would_hide_data_is_refused_while_there_are_any() {
+        let used = |used| DockerState { used: crate::machine::Volatile::new(used), ..DockerState::fresh("") };
+        let refuses = |settings: &str, state: &DockerState| {
+            let daemon = daemon(settings);
+            daemon.refuse_hiding(&Map::new(), &daemon.wanted(Map::new(), state), state).is_err()
+        };
+        assert!(refuses("{\"data-root\": \"/mnt/docker\"}", &used(true)));
+        assert!(!refuses("{\"data-root\": \"/mnt/docker\"}", &used(false)));
+        assert!(!refuses("{\"data-root\": \"/var/lib/docker\"}", &used(true)), "that is where they are");
     }
 
     #[test]
