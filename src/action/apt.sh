@@ -152,16 +152,23 @@ apt_put() {
 	apt_get "$apt_option" -o APT::Install-Recommends="$apt_recommends" install -- "$@"
 }
 
-# apt_unplanned ALLOWED: reads a simulation; prints the packages that would go although they are not ALLOWED (a list
-# with a space before and behind each name).
+# apt_unplanned ARG...: fails, naming them, when packages would go that are not in $apt_removable.
 apt_unplanned() {
-	while read -r apt_word apt_name _; do
+	apt_planned=$(apt_put -s "$@" 2>&1) || {
+		printf '%s\n' "$apt_planned" | grep -v -e '^Inst ' -e '^Conf ' -e '^Remv ' | tail -n 20
+		return 100
+	}
+	apt_lost=$(printf '%s\n' "$apt_planned" | while read -r apt_word apt_name _; do
 		[ "$apt_word" = Remv ] || continue
-		case $1 in
+		case " $apt_removable " in
 			*" ${apt_name%%:*} "*) ;;
 			*) printf '%s ' "${apt_name%%:*}" ;;
 		esac
-	done
+	done)
+	[ -n "$apt_lost" ] || return 0
+	printf '%s\n' "the installation would remove $apt_lost" \
+		'so it was not begun: remove them yourself first if you agree'
+	return 1
 }
 
 # apt_install_now RECOMMENDS REMOVABLE ARG...: ARG is NAME, NAME=VERSION or NAME- (goes; must be in REMOVABLE).
@@ -173,20 +180,18 @@ apt_install_now() {
 	shift 2
 	apt_repair || return 1
 	apt_lists_are_fresh || apt_lists || return 100
-	apt_planned=$(apt_put -s "$@" 2>&1) || {
-		printf '%s\n' "$apt_planned" | grep -v -e '^Inst ' -e '^Conf ' -e '^Remv ' | tail -n 20
-		return 100
-	}
-	apt_lost=$(printf '%s\n' "$apt_planned" | apt_unplanned " $apt_removable ")
-	if [ -n "$apt_lost" ]; then
-		printf '%s\n' "the installation would remove $apt_lost" \
-			'so it was not begun: remove them yourself first if you agree'
-		return 1
-	fi
+	# apt refuses all removals by itself; only where some are wanted it must be asked which they are.
 	apt_option=--no-remove
-	[ -z "$apt_removable" ] || apt_option=--allow-change-held-packages
+	if [ -n "$apt_removable" ]; then
+		apt_option=--allow-change-held-packages
+		apt_unplanned "$@" || return "$?"
+	fi
 	apt_run apt_put "$apt_option" "$@" && return 0
 	apt_status=$?
+	if grep -q 'remove is disabled' -- "$apt_log"; then
+		apt_unplanned "$@"
+		return "$apt_status"
+	fi
 	# A mirror that moved on since the lists were fetched: look again, once.
 	grep -q -e '404 ' -e 'ize mismatch' -e 'ash Sum mismatch' -- "$apt_log" || return "$apt_status"
 	apt_lists && apt_run apt_put "$apt_option" "$@"
@@ -249,7 +254,7 @@ $apt_line
 	bp_fail 'unattended-upgrade --dry-run does not work with these settings'
 }
 
-# apt_save PATH: keep what is at a path, once, until apt_saved_go or apt_put_back.
+# apt_save PATH: keep what is at a path, once, until apt_put_back or the end of the call.
 apt_save() {
 	apt_copy=/run/bedplate/apt-before/$(printf '%s' "$1" | tr / %)
 	mkdir -p /run/bedplate/apt-before || return 1
