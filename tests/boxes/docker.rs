@@ -64,7 +64,7 @@ impl Ran {
 
 impl Bench {
     pub(crate) fn up(suite: Suite, tasks: &[(&'static str, &str)]) -> Self {
-        let sandbox = sandbox::up(&Options { suite, ..Options::default() }, &|text| eprintln!("{text}"))
+        let sandbox = sandbox::up(&Options { suite, ..Options::default() }, &|_| {})
             .unwrap_or_else(|error| panic!("a box can not be made here: {error}"));
         Self { sandbox, tasks: tasks.iter().map(|(kind, text)| (*kind, (*text).to_owned())).collect() }
     }
@@ -237,11 +237,13 @@ fn containers_outlive_a_restart(bench: &mut Bench) {
 }
 
 #[test]
+#[ignore = "of the full tier"]
 fn docker_on_debian_11() {
     main_path(Suite::Bullseye, true);
 }
 
 #[test]
+#[ignore = "of the full tier"]
 fn docker_on_debian_12() {
     main_path(Suite::Bookworm, true);
 }
@@ -279,16 +281,19 @@ fn brings(suite: Suite) {
 }
 
 #[test]
+#[ignore = "of the full tier"]
 fn what_packages_bring_to_debian_11() {
     brings(Suite::Bullseye);
 }
 
 #[test]
+#[ignore = "of the full tier"]
 fn what_packages_bring_to_debian_12() {
     brings(Suite::Bookworm);
 }
 
 #[test]
+#[ignore = "of the full tier"]
 fn what_packages_bring_to_debian_13() {
     brings(Suite::Trixie);
 }

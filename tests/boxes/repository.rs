@@ -80,6 +80,7 @@ fn a_repository_is_added_or_nothing_is(suite: Suite) {
 }
 
 #[test]
+#[ignore = "of the full tier"]
 fn a_repository_on_debian_11() {
     a_repository_is_added_or_nothing_is(Suite::Bullseye);
 }
@@ -90,11 +91,13 @@ fn a_repository_on_debian_12() {
 }
 
 #[test]
+#[ignore = "of the full tier"]
 fn a_repository_on_debian_13() {
     a_repository_is_added_or_nothing_is(Suite::Trixie);
 }
 
 #[test]
+#[ignore = "of the full tier"]
 fn docker_s_packages_take_the_place_of_the_distribution_s_only_when_told() {
     let mut bench = bench(Suite::Trixie, &[("docker_engine", "source = \"distribution\"\n")]);
     bench.settles();
@@ -127,6 +130,7 @@ fn docker_s_packages_take_the_place_of_the_distribution_s_only_when_told() {
 }
 
 #[test]
+#[ignore = "of the full tier"]
 fn docker_s_packages_on_a_bare_box() {
     let bench = bench(
         Suite::Bookworm,

@@ -1,0 +1,10 @@
+//! Real boxes: real systemd, sshd, ufw, Docker and apt, in systemd-nspawn. Everything that claims to change a server is
+//! shown here. Boxes run side by side, share one image a release, and are torn down also when a test fails.
+//!
+//! The quick tier is what `cargo test` runs; tests marked as of the full tier run with `cargo test -- --include-ignored`.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test tells its failure by a panic")]
+
+mod apt;
+mod docker;
+mod repository;
