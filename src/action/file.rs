@@ -25,14 +25,14 @@ impl Content {
     }
 
     /// The text itself: only to send it.
-    fn reveal(&self) -> &str {
+    pub(super) fn reveal(&self) -> &str {
         match self {
             Content::Text(text) => text,
             Content::Secret(secret) => secret.reveal(),
         }
     }
 
-    fn arg(&self) -> Arg {
+    pub(super) fn arg(&self) -> Arg {
         match self {
             Content::Text(text) => Arg::Text(text.clone()),
             Content::Secret(secret) => Arg::Secret(secret.clone()),

@@ -15,12 +15,16 @@ use crate::shell::{Call, Library};
 pub mod apt;
 mod brings;
 pub mod docker;
+pub mod account;
+pub mod authorized_keys;
 pub mod file;
 pub mod package;
 pub mod unit;
 
 pub use apt::{ConfigureUpgrades, SetRepository};
 pub use docker::{ConfigureDocker, CreateDockerNetwork, CreateDockerVolume};
+pub use account::{AddGroup, AddUser, ChangeUser, RemoveGroup, RemoveUser};
+pub use authorized_keys::WriteAuthorizedKeys;
 pub use file::{MakeDirectory, MakeLink, RemovePath, SetAttributes, WriteFile};
 pub use package::{ExchangePackages, HoldPackages, InstallPackages};
 pub use unit::{ControlUnit, ReloadSystemd};
@@ -182,4 +186,16 @@ actions! {
     CreateDockerVolume,
     /// Make a Docker network.
     CreateDockerNetwork,
+    /// Make a group.
+    AddGroup,
+    /// Remove a group.
+    RemoveGroup,
+    /// Make a user.
+    AddUser,
+    /// Remove a user.
+    RemoveUser,
+    /// Change one thing about a user.
+    ChangeUser,
+    /// Write a user's key file.
+    WriteAuthorizedKeys,
 }

@@ -18,15 +18,21 @@ use crate::shell::{Batch, Call, Mode};
 pub mod apt;
 pub mod apt_sources;
 pub mod docker;
+pub mod account;
+pub mod authorized_keys;
 pub mod file;
 pub mod openpgp;
 pub mod package;
 pub mod system;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod unit;
 
 pub use apt::AptSetting;
 pub use apt_sources::AptSources;
 pub use docker::{Docker, DockerNetwork, DockerVolume};
+pub use account::{Group, GroupState, User, UserState};
+pub use authorized_keys::{AuthorizedKeys, KeysState};
 pub use file::{File, FileState, Kind};
 pub use package::{Package, PackageState};
 pub use system::{System, SystemState};
@@ -448,4 +454,10 @@ sorts! {
     docker_volumes: DockerVolume,
     /// A Docker network.
     docker_networks: DockerNetwork,
+    /// A group.
+    groups: Group,
+    /// A user account.
+    users: User,
+    /// The keys that may log in as a user.
+    authorized_keys: AuthorizedKeys,
 }

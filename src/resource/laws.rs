@@ -132,6 +132,9 @@ laws! {
     docker_daemon: docker_daemon::DockerDaemon,
     docker_volume: docker_volume::DockerVolume,
     docker_network: docker_network::DockerNetwork,
+    group: group::Group,
+    user: user::User,
+    authorized_keys: authorized_keys::AuthorizedKeys,
 }
 
 #[test]

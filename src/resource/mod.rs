@@ -27,11 +27,15 @@ pub mod docker_daemon;
 pub mod docker_engine;
 pub mod docker_network;
 pub mod docker_volume;
+pub mod authorized_keys;
+pub mod field;
 pub mod file;
+pub mod group;
 pub mod packages;
 pub mod reference;
 pub mod service;
 pub mod unattended_upgrades;
+pub mod user;
 
 #[cfg(test)]
 mod laws;
@@ -243,6 +247,9 @@ pub static KINDS: &[&dyn Kind] = &[
     &Of::<docker_daemon::DockerDaemon>::KIND,
     &Of::<docker_volume::DockerVolume>::KIND,
     &Of::<docker_network::DockerNetwork>::KIND,
+    &Of::<group::Group>::KIND,
+    &Of::<user::User>::KIND,
+    &Of::<authorized_keys::AuthorizedKeys>::KIND,
 ];
 
 /// The kind of that name.
