@@ -76,3 +76,79 @@ impl Act for WriteAuthorizedKeys {
         self.cuts.then(|| Access { what: "accounts", saves: vec![Saved::File(self.path.clone())] })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::path::Path;
+
+    use super::*;
+    use crate::machine::authorized_keys::testing::{ONE, TWO};
+    use crate::machine::testing::run;
+    use crate::shell::{Batch, Mode};
+
+    /// The same function for an account that no user database has: the one who runs the tests, at home in `$1`.
+    static AS_TESTER: Library = Library {
+        name: "as_tester.sh",
+        text: "tester_write() {\n\ttester_home=$1\n\tshift\n\tauthorized_keys_write \"$@\"\n}\n\
+            account_field() {\n\tcase $2 in\n\t6) printf '%s' \"$tester_home\" ;;\n\t3) id -u ;;\n\t4) id -g ;;\n\tesac\n}\n",
+        needs: &[&AUTHORIZED_KEYS],
+    };
+
+    fn write(home: &Path, found: &str, text: &str) -> (u8, String) {
+        let call = Call::new(&AS_TESTER, "tester_write")
+            .arg(home.to_str().unwrap())
+            .arg("tester")
+            .arg(found)
+            .arg(Digest::of(text).as_str())
+            .arg(text);
+        let (status, body) = run(&Batch::new(Mode::Act, vec![call])).remove(0);
+        (status, String::from_utf8_lossy(&body).into_owned())
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::symlink_metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn writes_for_the_user_alone_and_twice_is_once() {
+        let home = tempfile::tempdir().unwrap();
+        let (folder, file) = (home.path().join(".ssh"), home.path().join(".ssh/authorized_keys"));
+        for _ in 0..2 {
+            assert_eq!(write(home.path(), "absent", ONE), (0, String::new()));
+            assert_eq!((mode(&folder), mode(&file)), (0o700, 0o600));
+            assert_eq!(fs::read_to_string(&file).unwrap(), ONE);
+        }
+        let (status, said) = write(home.path(), "absent", TWO);
+        assert_eq!(status, 75, "{said}");
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777)).unwrap();
+        // What a run that was killed has left is no obstacle.
+        fs::write(folder.join("authorized_keys.bedplate-part"), "half").unwrap();
+        assert_eq!(write(home.path(), Digest::of(ONE).as_str(), TWO).0, 0);
+        assert_eq!((mode(&folder), fs::read_dir(&folder).unwrap().count()), (0o700, 1));
+    }
+
+    #[test]
+    fn a_link_is_never_followed() {
+        let home = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        let victim = elsewhere.path().join("authorized_keys");
+        fs::write(&victim, "precious").unwrap();
+
+        symlink(elsewhere.path(), home.path().join(".ssh")).unwrap();
+        let (status, said) = write(home.path(), Digest::of("precious").as_str(), ONE);
+        assert!(status != 0 && said.contains("is a link"), "{status} {said}");
+        fs::remove_file(home.path().join(".ssh")).unwrap();
+
+        fs::create_dir(home.path().join(".ssh")).unwrap();
+        symlink(&victim, home.path().join(".ssh/authorized_keys")).unwrap();
+        let (status, said) = write(home.path(), Digest::of("precious").as_str(), ONE);
+        assert!(status != 0, "{said}");
+        symlink(&victim, home.path().join(".ssh/authorized_keys.bedplate-part")).unwrap();
+        fs::remove_file(home.path().join(".ssh/authorized_keys")).unwrap();
+        assert_eq!(write(home.path(), "absent", ONE).0, 0);
+        assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
+        assert!(!fs::symlink_metadata(home.path().join(".ssh/authorized_keys")).unwrap().is_symlink());
+    }
+}

@@ -28,11 +28,18 @@ pub struct AuthorizedKeys {
     pub keys: Vec<KeyLine>,
     /// Another user whose keys are taken too, such as `root`: the keys alone, without options. (Cloud images let root's
     /// keys do nothing but print "Please login as the user …".)
-    #[serde(default)]
+    /// Empty for nobody.
+    #[serde(default, deserialize_with = "user_or_nobody")]
+    #[schemars(with = "String")]
     pub from: Option<UserName>,
     /// Whether all other keys are removed. A user is never left without any.
     #[serde(default)]
     pub exclusive: bool,
+}
+
+fn user_or_nobody<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<UserName>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    if text.is_empty() { Ok(None) } else { UserName::new(text).map(Some).map_err(serde::de::Error::custom) }
 }
 
 impl AuthorizedKeys {
@@ -53,17 +60,21 @@ impl AuthorizedKeys {
             let source = machine.get(&machine::AuthorizedKeys(from.clone()))?;
             source.keys().into_iter().map(KeyLine::without_options).for_each(&mut add);
         }
-        match (&self.from, wanted.is_empty()) {
-            (Some(from), true) => Err(Blocked::refused(
-                format!("{from} has no key that {} could be given", self.user),
-                "name the public keys in the task (the variable `deploy_keys` in the built-in playbook)",
-            )),
-            (None, true) => Err(Blocked::refused(
-                format!("{} would be left without any key", self.user),
-                "name at least one key, or leave the task out",
-            )),
-            _ => Ok(wanted),
+        Ok(wanted)
+    }
+
+    /// A user is never left without a key that opens a shell. One who has such a key may keep it although the task
+    /// names none: root's keys may have gone after they were given on.
+    fn refuse_none(&self, state: &KeysState, wanted: &[KeyLine]) -> Result<(), Blocked> {
+        let keeps = !self.exclusive && state.keys().iter().any(|key| key.options.is_empty());
+        if !wanted.is_empty() || keeps {
+            return Ok(());
         }
+        let what = match &self.from {
+            Some(from) => format!("{from} has no key that {} could be given", self.user),
+            None => format!("{} would be left without any key", self.user),
+        };
+        Err(Blocked::refused(what, "name the public keys in `keys` (for the deploy user: the variable `deploy_keys`)"))
     }
 
     fn account<'a>(&self, machine: &'a Machine) -> Result<&'a Account, Blocked> {
@@ -169,6 +180,7 @@ impl Resource for AuthorizedKeys {
         let wanted = self.wanted(machine)?;
         let state = machine.get(&self.question())?;
         self.refuse_strange(state)?;
+        self.refuse_none(state, &wanted)?;
         let present = state.file.content().unwrap_or_default();
         let result = merge(present, &wanted, self.exclusive);
         let finding = |key: &KeyLine| Finding {
@@ -185,7 +197,11 @@ impl Resource for AuthorizedKeys {
         };
         let attributes = right(&state.folder, 0o700) && right(&state.file, 0o600);
         if attributes && result.minus.is_empty() && result.plus.is_empty() {
-            let why = format!("{} declared keys are there", wanted.len());
+            let why = match wanted.len() {
+                0 => "there are keys, and none is declared".to_owned(),
+                1 => "the declared key is there".to_owned(),
+                count => format!("all {count} declared keys are there"),
+            };
             return Ok(Plan::in_sync(why).with_findings(findings));
         }
         let path = state.path().map_err(|bad| {
