@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 
 use crate::base::name::{AbsPath, PackageName, UnitName};
+use crate::machine::account::Number;
 use crate::machine::docker::{self, DockerNetworkState, DockerState};
 use crate::machine::file::FileState;
 use crate::machine::unit::Active;
 use crate::machine::{
-    Docker, DockerNetwork, File, Machine, Package, PackageState, System, SystemState, Unit, UnitState,
+    Docker, DockerNetwork, File, Group, GroupState, Machine, Package, PackageState, System, SystemState, Unit,
+    UnitState, User, UserState,
 };
 
 /// The effect of packages having been installed.
@@ -44,6 +46,14 @@ fn forget_what_a_package_may_bring(machine: &mut Machine) {
         if !path.file_name().contains("bedplate") {
             machine.forget_file(&path);
         }
+    }
+    let groups = machine.all::<Group>().filter(|(_, state)| *state == Some(&GroupState::Absent));
+    for group in groups.map(|(group, _)| group.clone()).collect::<Vec<_>>() {
+        machine.forget(&group);
+    }
+    let users = machine.all::<User>().filter(|(_, state)| *state == Some(&UserState::Absent));
+    for user in users.map(|(user, _)| user.clone()).collect::<Vec<_>>() {
+        machine.forget(&user);
     }
 }
 
@@ -212,6 +222,13 @@ impl Brings {
             machine.forget_file(&path);
         }
         if self.docker {
+            if let Ok(name) = crate::base::name::GroupName::new("docker") {
+                machine.update(&Group(name), |state| {
+                    if *state == GroupState::Absent {
+                        *state = GroupState::Present(Number(None));
+                    }
+                });
+            }
             docker_comes(machine, system.is_some());
         }
     }

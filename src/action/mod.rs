@@ -12,19 +12,19 @@ use crate::base::name::{AbsPath, SysctlKey, UnitName, UserName};
 use crate::machine::Machine;
 use crate::shell::{Call, Library};
 
+pub mod account;
 pub mod apt;
+pub mod authorized_keys;
 mod brings;
 pub mod docker;
-pub mod account;
-pub mod authorized_keys;
 pub mod file;
 pub mod package;
 pub mod unit;
 
-pub use apt::{ConfigureUpgrades, SetRepository};
-pub use docker::{ConfigureDocker, CreateDockerNetwork, CreateDockerVolume};
 pub use account::{AddGroup, AddUser, ChangeUser, RemoveGroup, RemoveUser};
+pub use apt::{ConfigureUpgrades, SetRepository};
 pub use authorized_keys::WriteAuthorizedKeys;
+pub use docker::{ConfigureDocker, CreateDockerNetwork, CreateDockerVolume};
 pub use file::{MakeDirectory, MakeLink, RemovePath, SetAttributes, WriteFile};
 pub use package::{ExchangePackages, HoldPackages, InstallPackages};
 pub use unit::{ControlUnit, ReloadSystemd};

@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 pub use crate::shell::frame::{BadAnswer, Fields};
 use crate::shell::{Batch, Call, Mode};
 
+pub mod account;
 pub mod apt;
 pub mod apt_sources;
-pub mod docker;
-pub mod account;
 pub mod authorized_keys;
+pub mod docker;
 pub mod file;
 pub mod openpgp;
 pub mod package;
@@ -28,11 +28,11 @@ pub mod system;
 pub(crate) mod testing;
 pub mod unit;
 
+pub use account::{Group, GroupState, User, UserState};
 pub use apt::AptSetting;
 pub use apt_sources::AptSources;
-pub use docker::{Docker, DockerNetwork, DockerVolume};
-pub use account::{Group, GroupState, User, UserState};
 pub use authorized_keys::{AuthorizedKeys, KeysState};
+pub use docker::{Docker, DockerNetwork, DockerVolume};
 pub use file::{File, FileState, Kind};
 pub use package::{Package, PackageState};
 pub use system::{System, SystemState};

@@ -23,11 +23,11 @@ use crate::base::event::Finding;
 use crate::machine::{Blocked, Machine, Question};
 
 pub mod apt_repository;
+pub mod authorized_keys;
 pub mod docker_daemon;
 pub mod docker_engine;
 pub mod docker_network;
 pub mod docker_volume;
-pub mod authorized_keys;
 pub mod field;
 pub mod file;
 pub mod group;
