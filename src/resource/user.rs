@@ -164,7 +164,7 @@ impl User {
             uid: self.uid,
             system: self.system,
             group: self.group.clone(),
-            groups: self.groups.iter().cloned().collect(),
+            groups: self.groups.iter().filter(|group| Some(*group) != self.group.as_ref()).cloned().collect(),
             home: self.home.clone().map_or_else(|| path(format!("/home/{}", self.name)), Ok)?,
             create_home: self.create_home,
             shell: self.shell.clone().map_or_else(|| path("/bin/bash".into()), Ok)?,
@@ -243,7 +243,8 @@ impl User {
             .map(|group| change(Aspect::Join((*group).clone())).diff(set("", group.as_str())))
             .collect();
         if self.exclusive_groups {
-            let surplus = account.groups.iter().filter(|name| !wanted.iter().any(|group| group.as_str() == *name));
+            let declared = |name: &str| name == primary || wanted.iter().any(|group| group.as_str() == name);
+            let surplus = account.groups.iter().filter(|name| !declared(name));
             let leave = surplus.filter_map(|name| GroupName::new(name.as_str()).ok());
             changes.extend(leave.map(|group| change(Aspect::Leave(group.clone())).diff(set(group.as_str(), ""))));
         }
@@ -265,6 +266,9 @@ impl Resource for User {
         }
         if self.comment.as_ref().is_some_and(|comment| comment.contains([':', '\n', '\0']) || comment.ends_with(',')) {
             problems.push("comment", "a comment holds no colon and no line break, and ends in no comma", None);
+        }
+        if self.group.as_ref().is_some_and(|group| self.groups.contains(group)) {
+            problems.push("groups", "the primary group is named again", Some("leave it out of `groups`"));
         }
         if self.groups.iter().collect::<BTreeSet<_>>().len() != self.groups.len() {
             problems.push("groups", "a group is named twice", Some("name each once"));
