@@ -13,11 +13,12 @@ use russh::{Preferred, cipher};
 use tokio::sync::{OnceCell, Semaphore, watch};
 
 use super::ask::Ask;
-use super::auth::{self, Keyring};
+use super::auth;
 use super::client::{Asker, Client, ClientError, Judge, Learned, explain};
 use super::connect_error::{ConnectError, HostKeyError};
 use super::connection::{Connection, Login, Remote};
 use super::dial;
+use super::keys::Keyring;
 use super::stream::{Greeting, Process, Stream, Watched};
 use super::target::{NewKeys, Target};
 
@@ -166,14 +167,23 @@ impl Connector {
                 if bastions.get(&key).is_some_and(gone) {
                     bastions.remove(&key);
                 }
-                bastions.entry(key).or_default().clone()
+                bastions.entry(key.clone()).or_default().clone()
             }
             Err(_) => Arc::default(),
         };
         let policy = Policy { learn_methods: false, ..self.policy };
         let made =
             cell.get_or_init(|| async { self.reach(jump, before, policy).await.map(Arc::new).map_err(Arc::new) });
-        made.await.clone()
+        let made = made.await.clone();
+        if let Err(error) = &made
+            && error.is_passing()
+            && let Ok(mut bastions) = self.bastions.lock()
+            && bastions.get(&key).is_some_and(|known| Arc::ptr_eq(known, &cell))
+        {
+            // A guard's proof tries again and again: a jump host that was away for a moment must not stay away.
+            bastions.remove(&key);
+        }
+        made
     }
 
     async fn handshake(

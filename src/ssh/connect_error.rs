@@ -286,6 +286,21 @@ impl ConnectError {
         })
     }
 
+    /// Whether the same attempt may well succeed a moment later: nothing was refused, only not reached.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::NotResolved { .. }
+            | Self::Refused { .. }
+            | Self::TimedOut { .. }
+            | Self::NotReached { .. }
+            | Self::Closed { .. }
+            | Self::Forward { .. }
+            | Self::Lost { .. } => true,
+            Self::Jump { source, .. } => source.is_passing(),
+            _ => false,
+        }
+    }
+
     /// What the run of this host ends with.
     pub fn exit(&self) -> Exit {
         match self {

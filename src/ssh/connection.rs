@@ -8,11 +8,11 @@ use russh::{Channel, ChannelOpenFailure, Disconnect};
 
 use crate::shell::frame::printable_lines;
 
-use super::auth::Keyring;
 use super::client::{Asker, Client, explain};
 use super::error::SessionError;
 use super::fake::Fake;
 use super::held::HeldShell;
+use super::keys::Keyring;
 use super::sudo;
 use super::target::{Become, Target};
 use super::wire::{Ending, Heard, Reason, Wire};

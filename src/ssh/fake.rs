@@ -115,10 +115,8 @@ async fn serve(fake: Fake, mut stream: DuplexStream) {
     loop {
         while let Some((batch, rest)) = take_batch(&pending, number) {
             pending = rest;
-            for piece in answers(&fake, &batch, number).await {
-                if !send(&mut stream, piece, &mut sent, fake.fault).await {
-                    return;
-                }
+            if !answer(&fake, &batch, number, &mut stream, &mut sent).await {
+                return;
             }
             number += 1;
         }
@@ -151,9 +149,11 @@ fn take_batch(text: &str, number: usize) -> Option<(Parsed, String)> {
         let mode = match words.first().map(String::as_str) {
             Some("bp_probe") => Mode::Probe,
             Some("bp_act") => Mode::Act,
+            Some("bp_hold") => Mode::Hold,
             _ => continue,
         };
-        let end = if mode == Mode::Act { words.len().saturating_sub(3) } else { words.len() };
+        // Calls whose failure ends the batch have `|| return 0` behind them.
+        let end = if mode == Mode::Probe { words.len() } else { words.len().saturating_sub(3) };
         if let [_, index, function, args @ ..] = &words[..end] {
             let index = index.parse().ok()?;
             calls.push(Asked { mode, index, function: function.clone(), args: args.to_vec() });
@@ -177,24 +177,28 @@ fn logical_line(text: &str) -> Option<(&str, &str)> {
     None
 }
 
-async fn answers(fake: &Fake, batch: &Parsed, number: usize) -> Vec<Vec<u8>> {
+/// Answers one batch, call by call. Whether the link still stands.
+async fn answer(fake: &Fake, batch: &Parsed, number: usize, stream: &mut DuplexStream, sent: &mut usize) -> bool {
     let nonce = &batch.nonce;
-    let mut pieces = Vec::new();
     for asked in &batch.calls {
+        let begin = format!("\0{nonce}:begin:{}\0", asked.index).into_bytes();
+        if !send(stream, begin, sent, fake.fault).await {
+            return false;
+        }
         if let Some(Fault::Delay(time)) = fake.fault {
             tokio::time::sleep(time).await;
         }
         let reply = fake.answer(asked);
-        let mut piece = format!("\0{nonce}:begin:{}\0", asked.index).into_bytes();
-        piece.extend_from_slice(&reply.body);
+        let mut piece = reply.body;
         piece.extend(format!("\0{nonce}:end:{}:{}\0", asked.index, reply.status).bytes());
-        pieces.push(piece);
-        if asked.mode == Mode::Act && reply.status != 0 {
+        if !send(stream, piece, sent, fake.fault).await {
+            return false;
+        }
+        if asked.mode != Mode::Probe && reply.status != 0 {
             break;
         }
     }
-    pieces.push(format!("\0{nonce}:done:{number}\0").into_bytes());
-    pieces
+    send(stream, format!("\0{nonce}:done:{number}\0").into_bytes(), sent, fake.fault).await
 }
 
 /// Whether the link still stands.

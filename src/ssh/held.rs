@@ -100,6 +100,8 @@ impl HeldShell {
             let why = "the shell has ended before".to_owned();
             return Err(SessionError::Lost { why, progress: Box::default() });
         }
+        // Whoever drops this future in the middle leaves answers behind that are not the next batch's.
+        self.over = true;
         self.number += 1;
         let script = batch.render(&self.nonce, self.number, &self.loaded)?;
         self.wire.send(script.clone().into_bytes());

@@ -15,6 +15,7 @@ mod dial;
 mod error;
 pub mod fake;
 mod held;
+mod keys;
 pub mod known_hosts;
 pub mod local;
 mod resolve;

@@ -116,3 +116,21 @@ async fn garbled_answers_never_pass_for_good_ones() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_batch_that_was_dropped_leaves_no_answers_for_the_next() {
+    let fake = Fake::new(|asked| Reply::fields(&asked.args)).with_fault(Fault::Delay(Duration::from_millis(200)));
+    let mut shell = fake.shell();
+    let dropped = tokio::time::timeout(Duration::from_millis(20), run(&mut shell, &say(&["old"]))).await;
+    assert!(dropped.is_err());
+    let next = run(&mut shell, &say(&["new"])).await;
+    assert!(matches!(next, Err(SessionError::Lost { .. })), "{next:?}");
+}
+
+#[tokio::test]
+async fn a_fake_knows_calls_that_hold_the_shell() {
+    let fake = Fake::new(|asked| Reply { status: u8::from(asked.args == ["b"]), body: Vec::new() });
+    let calls = ["a", "b", "c"].map(|word| Call::new(&PLAY, "play_say").arg(word)).to_vec();
+    let frames = run(&mut fake.shell(), &Batch::new(Mode::Hold, calls)).await.unwrap();
+    assert_eq!(frames.iter().map(|f| f.status).collect::<Vec<_>>(), [0, 1]);
+}

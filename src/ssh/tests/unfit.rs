@@ -182,7 +182,12 @@ async fn sudo_that_can_not_be_had_is_told_apart() {
 
 /// A relay that can go silent while both its ends stay up.
 async fn relay(port: u16) -> (u16, Arc<AtomicBool>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    relay_at(0, port).await
+}
+
+/// The same on a port of one's choice.
+pub(super) async fn relay_at(own: u16, port: u16) -> (u16, Arc<AtomicBool>) {
+    let listener = TcpListener::bind(("127.0.0.1", own)).await.unwrap();
     let own = listener.local_addr().unwrap().port();
     let silent = Arc::new(AtomicBool::new(false));
     let flag = silent.clone();

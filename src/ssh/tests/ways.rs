@@ -1,7 +1,10 @@
 //! The way to a host: jump hosts, shared by many, and proxy commands.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::ssh::{ConnectError, Connector, Policy, Refuse, Target};
 
@@ -63,4 +66,75 @@ async fn a_proxy_command_carries_a_connection() {
     let broken = Target { proxy_command: Some("exit 3".to_owned()), connect_timeout: Duration::from_secs(5), ..target };
     let error = connector.connect(&broken).await.unwrap_err();
     assert!(matches!(error, ConnectError::Closed { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_jump_host_that_was_away_for_a_moment_is_tried_again() {
+    let (bastion, inner) = (Sshd::start(""), Sshd::start(""));
+    let connector = Connector::new(Policy::default(), Arc::new(Refuse));
+    // Nothing listens there yet: the port is bound and let go again.
+    let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = away.local_addr().unwrap().port();
+    drop(away);
+    let jump = Target { port, host_key_alias: Some("bastion".to_owned()), ..bastion.target() };
+    let known = bastion.path("alias_known_hosts");
+    std::fs::write(&known, format!("bastion {}\n", bastion.host_key())).unwrap();
+    let target = Target { jumps: vec![Target { known_hosts: vec![known], ..jump }], ..inner.target() };
+    let error = connector.connect(&target).await.unwrap_err();
+    assert!(error.is_passing(), "{error:?}");
+    let (_relay, _) = super::unfit::relay_at(port, bastion.port).await;
+    connector.connect(&target).await.unwrap();
+}
+
+/// A relay that counts how often the talk turns from the server back to the client: the round trips.
+async fn counting(port: u16) -> (u16, Arc<Mutex<(bool, usize)>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = listener.local_addr().unwrap().port();
+    let turns = Arc::new(Mutex::new((false, 0)));
+    let counted = turns.clone();
+    tokio::spawn(async move {
+        let (mut near, _) = listener.accept().await.unwrap();
+        let mut far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let (mut up, mut down) = (vec![0; 256 * 1024], vec![0; 256 * 1024]);
+        loop {
+            // What was sent together arrives together: the wait is far longer than either side takes to speak.
+            tokio::time::sleep(Duration::from_millis(30)).await;
+            tokio::select! {
+                length = near.read(&mut up) => {
+                    let Ok(length @ 1..) = length else { return };
+                    counted.lock().unwrap().0 = true;
+                    far.write_all(&up[..length]).await.ok();
+                }
+                length = far.read(&mut down) => {
+                    let Ok(length @ 1..) = length else { return };
+                    {
+                        let mut counted = counted.lock().unwrap();
+                        counted.1 += usize::from(std::mem::take(&mut counted.0));
+                    }
+                    near.write_all(&down[..length]).await.ok();
+                }
+            }
+        }
+    });
+    (own, turns)
+}
+
+#[tokio::test]
+async fn a_batch_costs_one_round_trip_and_a_login_few() {
+    let server = Sshd::start("");
+    let (port, turns) = counting(server.port).await;
+    let target = Target { port, host_key_alias: Some("counted".to_owned()), ..server.target() };
+    std::fs::write(server.path("known_hosts"), format!("counted {}\n", server.host_key())).unwrap();
+    let connection = Connector::new(Policy::default(), Arc::new(Refuse)).connect(&target).await.unwrap();
+    let mut shell = connection.shell().await.unwrap();
+    run(&mut shell, &say(&["first"])).await.unwrap();
+    // Version and algorithms, key exchange, service, key probe, signature, channel, command with the first batch; the
+    // TCP handshake is not seen here. A host may split an answer in two.
+    let login = turns.lock().unwrap().1;
+    assert!((5..=9).contains(&login), "{login} round trips");
+    let words: Vec<String> = (0..200).map(|number| number.to_string()).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    run(&mut shell, &say(&words)).await.unwrap();
+    let batch = turns.lock().unwrap().1 - login;
+    assert_eq!(batch, 1, "a batch cost {batch} round trips");
 }
