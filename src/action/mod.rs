@@ -19,6 +19,7 @@ mod brings;
 pub mod docker;
 pub mod file;
 pub mod package;
+pub mod sshd;
 pub mod unit;
 
 pub use account::{AddGroup, AddUser, ChangeUser, RemoveGroup, RemoveUser};
@@ -27,6 +28,7 @@ pub use authorized_keys::WriteAuthorizedKeys;
 pub use docker::{ConfigureDocker, CreateDockerNetwork, CreateDockerVolume};
 pub use file::{MakeDirectory, MakeLink, RemovePath, SetAttributes, WriteFile};
 pub use package::{ExchangePackages, HoldPackages, InstallPackages};
+pub use sshd::{ConfigureSshd, PruneModuli};
 pub use unit::{ControlUnit, ReloadSystemd};
 
 /// One change of a host.
@@ -198,4 +200,8 @@ actions! {
     ChangeUser,
     /// Write a user's key file.
     WriteAuthorizedKeys,
+    /// Put sshd's configuration in place and load it.
+    ConfigureSshd,
+    /// Take short groups out of sshd's moduli.
+    PruneModuli,
 }

@@ -23,6 +23,9 @@ pub mod docker;
 pub mod file;
 pub mod openpgp;
 pub mod package;
+pub mod session;
+pub mod sshd;
+pub mod sshd_keyword;
 pub mod system;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -35,6 +38,8 @@ pub use authorized_keys::{AuthorizedKeys, KeysState};
 pub use docker::{Docker, DockerNetwork, DockerVolume};
 pub use file::{File, FileState, Kind};
 pub use package::{Package, PackageState};
+pub use session::{Session, SessionState};
+pub use sshd::{SshLogin, SshLoginState, Sshd, SshdState};
 pub use system::{System, SystemState};
 pub use unit::{Unit, UnitState};
 
@@ -460,4 +465,10 @@ sorts! {
     users: User,
     /// The keys that may log in as a user.
     authorized_keys: AuthorizedKeys,
+    /// This connection.
+    session: Session,
+    /// sshd's files and whether they are in force.
+    sshd: Sshd,
+    /// What a login meets.
+    ssh_logins: SshLogin,
 }
