@@ -10,8 +10,7 @@ use crate::machine::sshd::{Config, SSHD, digest};
 use crate::machine::{Machine, SshLogin, Sshd, SshdState};
 use crate::shell::{Call, Library};
 
-static CONFIGURE: Library =
-    Library { name: "action/sshd.sh", text: include_str!("sshd.sh"), needs: &[&SSHD, &ACTION] };
+static CONFIGURE: Library = Library { name: "action/sshd.sh", text: include_str!("sshd.sh"), needs: &[&SSHD, &ACTION] };
 
 /// Puts sshd's files in place and makes the running sshd read them. Before anything is touched the host judges a copy:
 /// `sshd -t`, and `sshd -T` for each login. Without files it makes sshd read what is there.
@@ -43,7 +42,10 @@ impl Act for ConfigureSshd {
         match self.files.as_slice() {
             [] => "make sshd read its configuration again".into(),
             [_] => "check the new sshd configuration on a copy, put it in place and load it".into(),
-            files => format!("check the new sshd configuration on a copy, put its {} files in place and load it", files.len()),
+            files => format!(
+                "check the new sshd configuration on a copy, put its {} files in place and load it",
+                files.len()
+            ),
         }
     }
 
@@ -104,12 +106,14 @@ impl Act for ConfigureSshd {
             let Ok(state) = before.get(login) else {
                 return Undo::Impossible("what sshd said before is not known");
             };
-            if !state.deaf.is_empty() {
-                return Undo::Impossible("the sshd of before did not listen on all of its ports");
-            }
-            let known = wanted.keys().filter_map(|keyword| Some((keyword.clone(), state.settings.get(keyword)?.clone())));
-            meets.insert(login.clone(), known.collect());
-            ports.extend(state.ports.iter().copied());
+            let known: Option<BTreeMap<String, String>> =
+                wanted.keys().map(|keyword| Some((keyword.clone(), state.settings.get(keyword)?.clone()))).collect();
+            let alike = state.deaf.is_empty() && (meets.is_empty() || ports == state.ports);
+            let Some(known) = known.filter(|_| alike) else {
+                return Undo::Impossible("the sshd of before did not say the same of all, or was deaf on a port");
+            };
+            meets.insert(login.clone(), known);
+            ports.clone_from(&state.ports);
         }
         let turned = |file: &FileEdit| FileEdit {
             path: file.path.clone(),
@@ -123,12 +127,8 @@ impl Act for ConfigureSshd {
     fn access(&self) -> Option<Access> {
         let folder = |path: &str| AbsPath::new(path).ok().map(Saved::Folder);
         let unit = |name: &str| UnitName::new(name).ok().map(Saved::Unit);
-        let saves = [
-            folder("/etc/ssh"),
-            folder("/etc/systemd/system/ssh.socket.d"),
-            unit("ssh.service"),
-            unit("ssh.socket"),
-        ];
+        let saves =
+            [folder("/etc/ssh"), folder("/etc/systemd/system/ssh.socket.d"), unit("ssh.service"), unit("ssh.socket")];
         Some(Access { what: "sshd", saves: saves.into_iter().flatten().collect() })
     }
 }

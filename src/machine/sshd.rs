@@ -135,9 +135,7 @@ impl Config {
         self.lines(main)
             .into_iter()
             .find(|line| {
-                let all = |word: &str| {
-                    word == "/etc/ssh/sshd_config.d/*.conf" || word == "sshd_config.d/*.conf"
-                };
+                let all = |word: &str| word == "/etc/ssh/sshd_config.d/*.conf" || word == "sshd_config.d/*.conf";
                 line.keyword == "include" && line.within.is_none() && line.value.split_whitespace().any(all)
             })
             .map(|line| line.number)
@@ -214,7 +212,13 @@ impl Fact for SshLogin {
             let groups = fields.text()?.split_ascii_whitespace().map(str::to_owned).collect();
             answers.push(if failed {
                 let broken = Some(text.lines().take(3).collect::<Vec<_>>().join("; "));
-                SshLoginState { settings: BTreeMap::new(), ports: BTreeSet::new(), deaf: BTreeSet::new(), groups, broken }
+                SshLoginState {
+                    settings: BTreeMap::new(),
+                    ports: BTreeSet::new(),
+                    deaf: BTreeSet::new(),
+                    groups,
+                    broken,
+                }
             } else {
                 let (ports, settings) = (ports(&text), settings(&text));
                 SshLoginState { settings, ports, deaf: BTreeSet::new(), groups, broken: None }
@@ -325,9 +329,7 @@ mod any {
             .prop_map(|(main, drop_ins, kex, (loaded, socket_generator, short_moduli))| {
                 let mut files = BTreeMap::from([(AbsPath::new(MAIN).unwrap(), main)]);
                 files.extend(
-                    drop_ins
-                        .into_iter()
-                        .map(|(name, text)| (AbsPath::new(format!("{FOLDER}/{name}")).unwrap(), text)),
+                    drop_ins.into_iter().map(|(name, text)| (AbsPath::new(format!("{FOLDER}/{name}")).unwrap(), text)),
                 );
                 let defaults = BTreeMap::from([
                     ("kexalgorithms".to_owned(), kex.to_owned()),
@@ -398,8 +400,10 @@ mod tests {
 
     #[test]
     fn lines_know_what_they_stand_under() {
-        let config =
-            config("# x\nPort=22\nInclude \"/etc/ssh/sshd_config.d/*.conf\"\nMatch User a,b\n\tX11Forwarding  no \n", "");
+        let config = config(
+            "# x\nPort=22\nInclude \"/etc/ssh/sshd_config.d/*.conf\"\nMatch User a,b\n\tX11Forwarding  no \n",
+            "",
+        );
         let lines = config.lines(&AbsPath::new(MAIN).unwrap());
         let seen: Vec<_> =
             lines.iter().map(|line| (line.number, line.keyword.as_str(), line.value, line.within)).collect();

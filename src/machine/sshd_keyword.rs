@@ -38,8 +38,7 @@ const fn keyword(name: &'static str, values: Values) -> Keyword {
 
 const FORWARDING: Values = Values::Word(&["yes", "no", "local", "remote"]);
 const ROOT: Values = Values::Word(&["yes", "no", "without-password", "forced-commands-only"]);
-const LEVEL: Values =
-    Values::Word(&["QUIET", "FATAL", "ERROR", "INFO", "VERBOSE", "DEBUG", "DEBUG2", "DEBUG3"]);
+const LEVEL: Values = Values::Word(&["QUIET", "FATAL", "ERROR", "INFO", "VERBOSE", "DEBUG", "DEBUG2", "DEBUG3"]);
 
 /// All of them, by name.
 static KEYWORDS: &[Keyword] = &[
@@ -60,10 +59,7 @@ static KEYWORDS: &[Keyword] = &[
     keyword("HostbasedAuthentication", Values::Flag),
     keyword("IgnoreRhosts", Values::Word(&["yes", "no", "shosts-only"])),
     keyword("IgnoreUserKnownHosts", Values::Flag),
-    Keyword {
-        older: &["ChallengeResponseAuthentication"],
-        ..keyword("KbdInteractiveAuthentication", Values::Flag)
-    },
+    Keyword { older: &["ChallengeResponseAuthentication"], ..keyword("KbdInteractiveAuthentication", Values::Flag) },
     keyword("KerberosAuthentication", Values::Flag),
     keyword("KexAlgorithms", Values::List),
     keyword("LogLevel", LEVEL),
@@ -127,9 +123,7 @@ impl Keyword {
                 "no" | "false" => Ok("no".into()),
                 _ => Err("`yes` or `no`".into()),
             },
-            Values::Number => {
-                text.parse::<u32>().map(|number| number.to_string()).map_err(|_| "a whole number".into())
-            }
+            Values::Number => text.parse::<u32>().map(|number| number.to_string()).map_err(|_| "a whole number".into()),
             Values::Time => seconds(&lower).map(|time| time.to_string()).ok_or("a time such as `30` or `2m`".into()),
             Values::Word(words) => {
                 // Two words for one thing; `sshd -T` prints the older.
@@ -156,7 +150,10 @@ impl Keyword {
                     Err("whole names with commas between (`+`, `-`, `^` and `*` depend on the release)".into())
                 }
             }
-            Values::Text if text.is_empty() || text.chars().any(|c| c.is_whitespace() || c.is_control() || "\"'#\\".contains(c)) => {
+            Values::Text
+                if text.is_empty()
+                    || text.chars().any(|c| c.is_whitespace() || c.is_control() || "\"'#\\".contains(c)) =>
+            {
                 Err("a text without blanks and quotes".into())
             }
             Values::Text => Ok(text.to_owned()),

@@ -135,6 +135,7 @@ laws! {
     group: group::Group,
     user: user::User,
     authorized_keys: authorized_keys::AuthorizedKeys,
+    sshd: sshd::Sshd,
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub mod group;
 pub mod packages;
 pub mod reference;
 pub mod service;
+pub mod sshd;
+mod sshd_foreign;
 pub mod unattended_upgrades;
 pub mod user;
 
@@ -250,6 +252,7 @@ pub static KINDS: &[&dyn Kind] = &[
     &Of::<group::Group>::KIND,
     &Of::<user::User>::KIND,
     &Of::<authorized_keys::AuthorizedKeys>::KIND,
+    &Of::<sshd::Sshd>::KIND,
 ];
 
 /// The kind of that name.
