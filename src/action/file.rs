@@ -163,7 +163,7 @@ impl Act for WriteFile {
 }
 
 /// The action that puts what `before` has at `path` in the place of what is there now.
-fn put_back(path: &AbsPath, before: &Machine, found: Found) -> Undo {
+pub(super) fn put_back(path: &AbsPath, before: &Machine, found: Found) -> Undo {
     match before.file(path) {
         Ok(FileState::Absent) => Undo::By(vec![RemovePath { path: path.clone(), found }.into()]),
         Ok(FileState::Present { kind: Kind::File { content: Some(content), .. }, mode, owner }) => {

@@ -20,6 +20,7 @@ pub mod docker;
 pub mod file;
 pub mod package;
 pub mod sshd;
+pub mod sudoers;
 pub mod unit;
 
 pub use account::{AddGroup, AddUser, ChangeUser, RemoveGroup, RemoveUser};
@@ -29,6 +30,7 @@ pub use docker::{ConfigureDocker, CreateDockerNetwork, CreateDockerVolume};
 pub use file::{MakeDirectory, MakeLink, RemovePath, SetAttributes, WriteFile};
 pub use package::{ExchangePackages, HoldPackages, InstallPackages};
 pub use sshd::{ConfigureSshd, PruneModuli};
+pub use sudoers::WriteSudoers;
 pub use unit::{ControlUnit, ReloadSystemd};
 
 /// One change of a host.
@@ -204,4 +206,6 @@ actions! {
     ConfigureSshd,
     /// Take short groups out of sshd's moduli.
     PruneModuli,
+    /// Write what sudo allows.
+    WriteSudoers,
 }

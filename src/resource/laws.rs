@@ -136,6 +136,11 @@ laws! {
     user: user::User,
     authorized_keys: authorized_keys::AuthorizedKeys,
     sshd: sshd::Sshd,
+    sudoers: sudoers::Sudoers,
+    directory: directory::Directory,
+    link: link::Link,
+    line: line::Line,
+    block: block::Block,
 }
 
 #[test]

@@ -24,18 +24,24 @@ use crate::machine::{Blocked, Machine, Question};
 
 pub mod apt_repository;
 pub mod authorized_keys;
+pub mod block;
+pub mod directory;
 pub mod docker_daemon;
 pub mod docker_engine;
 pub mod docker_network;
 pub mod docker_volume;
+mod edit;
 pub mod field;
 pub mod file;
 pub mod group;
+pub mod line;
+pub mod link;
 pub mod packages;
 pub mod reference;
 pub mod service;
 pub mod sshd;
 mod sshd_foreign;
+pub mod sudoers;
 pub mod unattended_upgrades;
 pub mod user;
 
@@ -253,6 +259,11 @@ pub static KINDS: &[&dyn Kind] = &[
     &Of::<user::User>::KIND,
     &Of::<authorized_keys::AuthorizedKeys>::KIND,
     &Of::<sshd::Sshd>::KIND,
+    &Of::<sudoers::Sudoers>::KIND,
+    &Of::<directory::Directory>::KIND,
+    &Of::<link::Link>::KIND,
+    &Of::<line::Line>::KIND,
+    &Of::<block::Block>::KIND,
 ];
 
 /// The kind of that name.
