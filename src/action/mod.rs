@@ -21,6 +21,8 @@ pub mod file;
 pub mod package;
 pub mod sshd;
 pub mod sudoers;
+pub mod swap;
+pub mod sysctl;
 pub mod unit;
 
 pub use account::{AddGroup, AddUser, ChangeUser, RemoveGroup, RemoveUser};
@@ -31,6 +33,8 @@ pub use file::{MakeDirectory, MakeLink, RemovePath, SetAttributes, WriteFile};
 pub use package::{ExchangePackages, HoldPackages, InstallPackages};
 pub use sshd::{ConfigureSshd, PruneModuli};
 pub use sudoers::WriteSudoers;
+pub use swap::{ActivateSwap, MakeSwap, RemoveSwap};
+pub use sysctl::{SetSysctls, WriteSysctls};
 pub use unit::{ControlUnit, ReloadSystemd};
 
 /// One change of a host.
@@ -208,4 +212,14 @@ actions! {
     PruneModuli,
     /// Write what sudo allows.
     WriteSudoers,
+    /// Make a swap file, or one of another size in its place, and use it.
+    MakeSwap,
+    /// Use a swap file that is there.
+    ActivateSwap,
+    /// Stop using a swap file and remove it.
+    RemoveSwap,
+    /// Write the kernel settings for the next boot.
+    WriteSysctls,
+    /// Set kernel settings now.
+    SetSysctls,
 }

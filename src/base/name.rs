@@ -188,6 +188,12 @@ fn docker_name(text: &str) -> Result<(), &'static str> {
 }
 
 impl AbsPath {
+    /// A path that stands in the source of this program, such as `/etc/fstab`.
+    pub fn literal(path: &'static str) -> AbsPath {
+        debug_assert!(absolute_path(path).is_ok(), "{path} is no absolute path");
+        AbsPath(path.to_owned())
+    }
+
     /// The folder that holds this path; `/` is its own parent.
     pub fn parent(&self) -> AbsPath {
         match self.0.rfind('/') {

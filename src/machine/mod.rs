@@ -21,11 +21,15 @@ pub mod apt_sources;
 pub mod authorized_keys;
 pub mod docker;
 pub mod file;
+pub mod filesystem;
+pub mod fstab;
 pub mod openpgp;
 pub mod package;
 pub mod session;
 pub mod sshd;
 pub mod sshd_keyword;
+pub mod swap;
+pub mod sysctl;
 pub mod system;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -37,9 +41,12 @@ pub use apt_sources::AptSources;
 pub use authorized_keys::{AuthorizedKeys, KeysState};
 pub use docker::{Docker, DockerNetwork, DockerVolume};
 pub use file::{File, FileState, Kind};
+pub use filesystem::{FileSystem, FileSystemState};
 pub use package::{Package, PackageState};
 pub use session::{Session, SessionState};
 pub use sshd::{SshLogin, SshLoginState, Sshd, SshdState};
+pub use swap::{SwapFile, SwapFileState, Swaps, SwapsState};
+pub use sysctl::{Sysctl, SysctlFiles, SysctlFilesState, SysctlState};
 pub use system::{System, SystemState};
 pub use unit::{Unit, UnitState};
 
@@ -471,4 +478,14 @@ sorts! {
     sshd: Sshd,
     /// What a login meets.
     ssh_logins: SshLogin,
+    /// The file system that holds a path.
+    file_systems: FileSystem,
+    /// The swap that is in use.
+    swaps: Swaps,
+    /// What is at the path of a swap file.
+    swap_files: SwapFile,
+    /// A kernel setting as it is now.
+    sysctls: Sysctl,
+    /// The kernel settings that are made at boot.
+    sysctl_files: SysctlFiles,
 }

@@ -141,6 +141,8 @@ laws! {
     link: link::Link,
     line: line::Line,
     block: block::Block,
+    swap: swap::Swap,
+    sysctl: sysctl::Sysctl,
 }
 
 #[test]

@@ -42,6 +42,8 @@ pub mod service;
 pub mod sshd;
 mod sshd_foreign;
 pub mod sudoers;
+pub mod swap;
+pub mod sysctl;
 pub mod unattended_upgrades;
 pub mod user;
 
@@ -264,6 +266,8 @@ pub static KINDS: &[&dyn Kind] = &[
     &Of::<link::Link>::KIND,
     &Of::<line::Line>::KIND,
     &Of::<block::Block>::KIND,
+    &Of::<swap::Swap>::KIND,
+    &Of::<sysctl::Sysctl>::KIND,
 ];
 
 /// The kind of that name.
