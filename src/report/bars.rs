@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
 use crate::base::Event;
 
@@ -108,14 +108,18 @@ impl Bars {
 
     fn style(&self, total: bool) -> ProgressStyle {
         let template = match (total, self.colour) {
-            (false, true) => "{spinner:.cyan} {prefix:.bold}  {wide_msg} {elapsed:.dim}",
-            (false, false) => "{spinner} {prefix}  {wide_msg} {elapsed}",
-            (true, true) => "  {bar:20.cyan/dim} {pos} of {len} hosts done  {wide_msg:.dim} {elapsed:.dim}",
-            (true, false) => "  {bar:20} {pos} of {len} hosts done  {wide_msg} {elapsed}",
+            (false, true) => "{spinner:.cyan} {prefix:.bold}  {wide_msg} {time:.dim}",
+            (false, false) => "{spinner} {prefix}  {wide_msg} {time}",
+            (true, true) => "  {bar:20.cyan/dim} {pos} of {len} hosts done  {wide_msg:.dim} {time:.dim}",
+            (true, false) => "  {bar:20} {pos} of {len} hosts done  {wide_msg} {time}",
         };
         // The templates are constant and their test draws each; a bad one would still only lose its looks.
         let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner());
-        style.progress_chars("━╸─").tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ")
+        let time = |state: &ProgressState, to: &mut dyn std::fmt::Write| {
+            // A line that can not be written is drawn again a tick later.
+            let _ = to.write_str(&elapsed(state.elapsed().as_secs()));
+        };
+        style.progress_chars("━╸─").tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ ").with_key("time", time)
     }
 
     /// Moves the spinners and the elapsed times.
@@ -131,6 +135,11 @@ impl Bars {
             bar.finish_and_clear();
         }
     }
+}
+
+/// Whole seconds, or minutes and seconds: what moves ten times a second would only flicker.
+fn elapsed(seconds: u64) -> String {
+    if seconds < 60 { format!("{seconds} s") } else { format!("{}:{:02} min", seconds / 60, seconds % 60) }
 }
 
 /// What the line of a host says.
@@ -181,6 +190,11 @@ mod tests {
                 "done",
             ]
         );
+    }
+
+    #[test]
+    fn elapsed_time_is_calm() {
+        assert_eq!([0, 59, 125].map(elapsed), ["0 s", "59 s", "2:05 min"]);
     }
 
     #[test]

@@ -34,7 +34,8 @@ pub struct SettingRow {
 pub struct Html {
     story: Story,
     page: Page,
-    file: tempfile::NamedTempFile,
+    /// Until the page is written.
+    file: Option<tempfile::NamedTempFile>,
 }
 
 impl Html {
@@ -46,7 +47,7 @@ impl Html {
             return Err(failed(io::ErrorKind::IsADirectory.into()));
         }
         let file = tempfile::NamedTempFile::new_in(folder(&page.path)).map_err(failed)?;
-        Ok(Self { story: Story::default(), page: page.clone(), file })
+        Ok(Self { story: Story::default(), page: page.clone(), file: Some(file) })
     }
 }
 
@@ -61,11 +62,10 @@ impl Sink for Html {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        let text = page(&self.story, &self.page.made, &self.page.settings);
-        self.file.write_all(text.as_bytes())?;
-        self.file.flush()?;
-        let next = tempfile::NamedTempFile::new_in(folder(&self.page.path))?;
-        std::mem::replace(&mut self.file, next).persist(&self.page.path).map_err(|error| error.error)?;
+        if let Some(mut file) = self.file.take() {
+            file.write_all(page(&self.story, &self.page.made, &self.page.settings).as_bytes())?;
+            file.persist(&self.page.path).map_err(|error| error.error)?;
+        }
         Ok(())
     }
 }
@@ -131,7 +131,9 @@ pub(super) fn page(story: &Story, made: &str, settings: &[SettingRow]) -> String
 }
 
 fn header(story: &Story, made: &str, out: &mut String) {
-    let _ = writeln!(out, "<h1>bedplate <strong>{}</strong></h1>", escape(&story.command));
+    let whole = story.command_line(&story.command);
+    let rest = whole.strip_prefix(&format!("bedplate {}", story.command)).unwrap_or("").to_owned();
+    let _ = writeln!(out, "<h1>bedplate <strong>{}</strong>{}</h1>", escape(&story.command), escape(&rest));
     let mut facts = vec![count(story.hosts.len(), "host"), duration(story.ms)];
     if !made.is_empty() {
         facts.insert(0, made.to_owned());
@@ -272,7 +274,7 @@ fn task_article(task: &TaskPlan, out: &mut String) {
 }
 
 fn change_part(change: &PlannedChange, out: &mut String) {
-    let Some(diff) = &change.diff else {
+    let Some(diff) = change.diff.as_ref().filter(|diff| !unified::is_said(diff, &change.summary)) else {
         out.push_str(&tag("p", "change", &change.summary));
         return;
     };
@@ -328,7 +330,7 @@ fn failure_box(failure: &Failure, out: &mut String) {
     let said = (!failure.said.is_empty()).then(|| failure.said.join("\n"));
     for (name, text) in [("at", &failure.place), ("said", &said), ("state", &failure.state), ("help", &failure.help)] {
         if let Some(text) = text {
-            let _ = write!(out, "<dt>{name}</dt>{}", tag("dd", name, text));
+            let _ = write!(out, "<dt>{name}</dt>{}", tag("dd", &format!("told {name}"), text));
         }
     }
     out.push_str("</dl></div>\n");

@@ -7,7 +7,7 @@
 use crate::base::Exit;
 use crate::base::event::{Event, EventKind, Failure, Finding, TaskPlan, Verdict};
 
-use super::ink::{Paper, Tone, cells, count, duration, labelled, pad, shorten, unbroken, visible, wrap};
+use super::ink::{Paper, Tone, cells, count, duration, labelled, pad, shorten, signed, unbroken, visible, wrap};
 use super::plan::{self, Detail};
 use super::story::{HostStory, Story, guard_sentence, listed};
 use super::summary;
@@ -57,6 +57,8 @@ pub struct Human {
     /// Hosts whose plan waits for the others', by their place in the story.
     waiting: Vec<usize>,
     shown: Vec<Shown>,
+    /// Hosts whose plan another's plan shows, with that host: told together before anything else is told.
+    alike: Vec<(String, Vec<usize>)>,
     out: Vec<Text>,
     /// Where the last text went.
     last: Option<Outlet>,
@@ -72,6 +74,7 @@ impl Human {
             story: Story::default(),
             waiting: Vec::new(),
             shown: Vec::new(),
+            alike: Vec::new(),
             out: Vec::new(),
             last: None,
             answered: false,
@@ -102,6 +105,7 @@ impl Human {
         if !self.over && !self.story.hosts.is_empty() {
             self.end();
         }
+        self.say_alike();
         std::mem::take(&mut self.out)
     }
 
@@ -117,6 +121,7 @@ impl Human {
         if lines.is_empty() {
             return;
         }
+        self.say_alike();
         // On a terminal both outlets are one page: the blank line between them belongs to the notes, so that neither
         // begins a file with one.
         if to == Outlet::Notes && self.last == Some(Outlet::Answer) {
@@ -126,6 +131,21 @@ impl Human {
         let mut text = lines.join("\n");
         text.push('\n');
         self.out.push(Text { to, text });
+    }
+
+    fn say_alike(&mut self) {
+        for (shown, hosts) in std::mem::take(&mut self.alike) {
+            if let [host] = hosts[..] {
+                self.note(Some(host), "=", Tone::Faint, &format!("same plan as {shown}"), None);
+            } else {
+                let text = format!("{}: same plan as {shown}", self.names(&hosts));
+                self.note(None, "=", Tone::Faint, &text, None);
+            }
+        }
+    }
+
+    fn names(&self, hosts: &[usize]) -> String {
+        hosts.iter().map(|at| self.story.hosts[*at].name.as_str()).collect::<Vec<_>>().join(", ")
     }
 
     /// A block of the answer, set off from the one before by an empty line.
@@ -142,15 +162,11 @@ impl Human {
     fn note(&mut self, at: Option<usize>, symbol: &str, tone: Tone, text: &str, took_ms: Option<u64>) {
         let paper = self.style.notes;
         let host = self.prefix(at, paper.cells() / 3);
-        let label = format!("{host}{symbol} ");
         let whole = match took_ms {
             Some(ms) => format!("{text} ({})", unbroken(&duration(ms))),
             None => text.to_owned(),
         };
-        let mut lines = labelled(&label, &whole, paper.cells());
-        if let Some(rest) = lines[0].strip_prefix(&label) {
-            lines[0] = format!("{}{} {rest}", paper.paint(Tone::Strong, &host), paper.paint(tone, symbol));
-        }
+        let lines = signed(&host, (symbol, tone), " ", &whole, paper);
         self.say(Outlet::Notes, &lines);
     }
 
@@ -192,13 +208,15 @@ impl Human {
             EventKind::ActionFinished { action, took_ms, .. } if steps => {
                 self.note(Some(at), "✓", Tone::Good, action, Some(*took_ms));
             }
-            EventKind::GuardArmed { .. } => self.guard(at, "◇", Tone::Warning, kind, None),
+            EventKind::GuardArmed { .. } if steps => self.guard(at, "◇", Tone::Warning, kind, None),
             EventKind::GuardConfirmed { took_ms, .. } => self.guard(at, "◆", Tone::Good, kind, Some(*took_ms)),
             EventKind::GuardRestored { restored, cause } => {
                 self.note(Some(at), "!", Tone::Bad, "the guard put the host back as it was", None);
                 self.fields(&[("restored", listed(restored)), ("cause", cause.clone())]);
             }
-            EventKind::Verified { differs, took_ms } => self.verified(at, differs, *took_ms),
+            EventKind::Verified { differs, took_ms } if steps || !differs.is_empty() => {
+                self.verified(at, differs, *took_ms)
+            }
             _ => {}
         }
     }
@@ -229,7 +247,10 @@ impl Human {
             let label = format!("  {} ", pad(&format!("{}:", name.as_ref()), widest));
             for (at, line) in text.split('\n').enumerate() {
                 let label = if at == 0 { label.clone() } else { " ".repeat(label.len()) };
-                let lines = labelled(&label, line, paper.cells());
+                let mut lines = labelled(&label, line, paper.cells());
+                if let Some(rest) = lines[0].strip_prefix(&label) {
+                    lines[0] = format!("{}{rest}", paper.paint(Tone::Faint, &label));
+                }
                 self.say(Outlet::Notes, &lines);
             }
         }
@@ -243,10 +264,10 @@ impl Human {
             }
             _ => String::new(),
         };
-        let mut lines = labelled("error: ", &format!("{host}{}", failure.what), paper.cells());
-        if let Some(rest) = lines[0].strip_prefix("error:") {
-            lines[0] = format!("{}{rest}", paper.paint(Tone::Bad, "error:"));
+        if self.last == Some(Outlet::Notes) {
+            self.say(Outlet::Notes, &[String::new()]);
         }
+        let lines = signed("", ("error:", Tone::Bad), " ", &format!("{host}{}", failure.what), paper);
         self.say(Outlet::Notes, &lines);
         let said = (!failure.said.is_empty()).then(|| failure.said.join("\n"));
         let fields = [
@@ -255,7 +276,8 @@ impl Human {
             ("state", failure.state.clone()),
             ("help", failure.help.clone()),
         ];
-        let fields: Vec<_> = fields.into_iter().filter_map(|(name, text)| text.map(|text| (name, text))).collect();
+        let fields: Vec<(&str, String)> =
+            fields.into_iter().filter_map(|(name, text)| text.map(|text| (name, text))).collect();
         self.fields(&fields);
     }
 
@@ -281,9 +303,9 @@ impl Human {
                 continue;
             }
             if let Some(shown) = self.shown.iter().find(|s| s.tasks == tasks && s.findings == findings) {
-                let text = format!("same plan as {}", shown.host);
-                for at in hosts {
-                    self.note(Some(at), "=", Tone::Faint, &text, None);
+                match self.alike.iter_mut().find(|(host, _)| *host == shown.host) {
+                    Some((_, alike)) => alike.extend(hosts),
+                    None => self.alike.push((shown.host.clone(), hosts)),
                 }
                 continue;
             }
@@ -314,8 +336,7 @@ impl Human {
 
     fn title(&self, hosts: &[usize], rest: &str) -> Vec<String> {
         let paper = self.style.answer;
-        let names: Vec<String> = hosts.iter().map(|at| self.story.hosts[*at].name.clone()).collect();
-        let names = names.join(", ");
+        let names = self.names(hosts);
         if cells(&names) + 3 + cells(rest) <= paper.cells() {
             return vec![format!(
                 "{} {}",

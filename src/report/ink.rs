@@ -149,6 +149,16 @@ pub(super) fn labelled(label: &str, text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// `text` wrapped behind a sign: `name` strong, `sign` in its tone, both on the first line only.
+pub(super) fn signed(name: &str, sign: (&str, Tone), gap: &str, text: &str, paper: Paper) -> Vec<String> {
+    let label = format!("{name}{}{gap}", sign.0);
+    let mut lines = labelled(&label, text, paper.cells());
+    if let Some(rest) = lines[0].strip_prefix(&label) {
+        lines[0] = format!("{}{}{gap}{rest}", paper.paint(Tone::Strong, name), paper.paint(sign.1, sign.0));
+    }
+    lines
+}
+
 /// `text` filled with spaces up to `width` cells.
 pub(super) fn pad(text: &str, width: usize) -> String {
     format!("{text}{:1$}", "", width.saturating_sub(cells(text)))

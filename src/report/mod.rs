@@ -6,6 +6,8 @@
 //! terminal) never holds up a run, least of all inside a guard's window.
 
 mod bars;
+#[cfg(test)]
+mod golden;
 mod html;
 mod human;
 mod ink;

@@ -3,7 +3,7 @@
 use crate::base::Diff;
 use crate::base::event::{Finding, PlannedChange, TaskPlan, Verdict};
 
-use super::ink::{Paper, Tone, cells, labelled, pad, shorten, visible, wrap};
+use super::ink::{Paper, Tone, cells, labelled, pad, shorten, signed, visible, wrap};
 use super::unified::{self, Direction, Kind};
 
 /// How much of a plan is drawn.
@@ -73,11 +73,8 @@ pub(super) fn body(tasks: &[&TaskPlan], findings: &[Finding], paper: Paper, deta
         }
         lines.push(format!("  {}", paper.paint(Tone::Strong, "Unmanaged:")));
         for finding in findings {
-            let text = labelled("    ! ", &format!("{}: {}", finding.id, finding.what), paper.cells());
-            lines.extend(text.iter().enumerate().map(|(at, line)| match (at, line.strip_prefix("    ! ")) {
-                (0, Some(rest)) => format!("    {} {rest}", paper.paint(Tone::Warning, "!")),
-                _ => line.clone(),
-            }));
+            let text = format!("{}: {}", finding.id, finding.what);
+            lines.extend(signed("    ", ("!", Tone::Warning), " ", &text, paper));
             lines.extend(help(finding.help.as_deref(), paper));
         }
     }
@@ -129,7 +126,7 @@ fn indented(indent: usize, text: &str, paper: Paper, tone: Tone) -> Vec<String> 
 
 fn change_lines(change: &PlannedChange, paper: Paper, detail: Detail, lines: &mut Vec<String>) {
     let summary = change.summary.split_whitespace().map(visible).collect::<Vec<_>>().join(" ");
-    let Some(diff) = &change.diff else {
+    let Some(diff) = change.diff.as_ref().filter(|diff| !unified::is_said(diff, &summary)) else {
         lines.extend(indented(6, &summary, paper, Tone::Plain));
         return;
     };

@@ -201,9 +201,7 @@ pub(super) fn guard_sentence(kind: &EventKind) -> Option<String> {
         EventKind::GuardArmed { window_s, covers } => {
             Some(format!("guard armed over {}: undone in {window_s} s unless a new login confirms", listed(covers)))
         }
-        EventKind::GuardConfirmed { login, .. } => {
-            Some(format!("guard confirmed by a new login as {login}, and disarmed"))
-        }
+        EventKind::GuardConfirmed { login, .. } => Some(format!("guard confirmed by a new login as {login}")),
         EventKind::GuardRestored { restored, cause } => {
             Some(format!("the guard put the host back as it was: {}; cause: {cause}", listed(restored)))
         }

@@ -4,7 +4,7 @@ use crate::base::Exit;
 use crate::base::event::{Tally, TaskPlan};
 
 use super::human::ending;
-use super::ink::{Paper, Tone, cells, count, duration, labelled, pad, shorten, unbroken, wrap};
+use super::ink::{Paper, Tone, cells, count, duration, pad, shorten, signed, unbroken, wrap};
 use super::story::{HostStory, Story};
 
 /// "3 of 25 tasks to change · 1 known later".
@@ -94,7 +94,7 @@ pub(super) fn lines(story: &Story, paper: Paper) -> Vec<String> {
         } else {
             let text = if time.is_empty() { words } else { format!("{words} · {time}") };
             let text = text.split(" · ").map(unbroken).collect::<Vec<_>>().join("\u{a0}· ");
-            lines.extend(labelled(&format!("{sign} {name}  "), &text, width));
+            lines.extend(signed("", (sign, tone), &format!(" {name}  "), &text, paper));
         }
     }
     if story.hosts.len() > 1 {

@@ -77,6 +77,13 @@ pub(super) fn subject(diff: &Diff) -> &str {
     }
 }
 
+/// Whether the summary names all that comes, and nothing goes: "install git, curl" needs no list of the two.
+pub(super) fn is_said(diff: &Diff, summary: &str) -> bool {
+    let Diff::Set { minus, plus, .. } = diff else { return false };
+    let words: Vec<&str> = summary.split([' ', ',']).collect();
+    minus.is_empty() && plus.iter().all(|member| words.contains(&member.as_str()))
+}
+
 /// `before → after` where that fits into `width` cells on one line; only for what is a single value.
 pub(super) fn one_line(diff: &Diff, width: usize) -> Option<String> {
     let text = match diff {
