@@ -2,6 +2,7 @@
 
 use super::tests::{assert_drawn, drawn, style, verbose};
 use super::{Style, samples};
+use crate::base::event::EventKind;
 
 #[test]
 fn a_check_of_a_fresh_host() {
@@ -127,6 +128,32 @@ web1 · Debian 12 (bookworm) amd64 · 2 of 3 tasks to change
 ✓ web1  2 changed · 1 in sync   16.1 s
 
 Applied and verified. `bedplate check root@203.0.113.5` tells when it drifts.
+"#,
+    );
+}
+
+#[test]
+fn an_apply_with_all_that_the_host_said() {
+    let mut events = samples::apply_with_guard();
+    let differs = vec![(6, "sshd lets in keys only".to_owned(), "PermitRootLogin is yes, not no".to_owned())];
+    let end = events.len() - 3;
+    events[end].kind = EventKind::Verified { differs, took_ms: 480 };
+    assert_drawn(
+        &drawn(&events.split_off(5), verbose(verbose(style(80)))),
+        r#"
+2| · 1/3 Docker from the distribution: install docker.io
+2| | Unpacking docker.io (26.1.5) …
+2| ✓ install docker.io (14.2 s)
+2| ◇ guard armed over sshd: undone in 90 s unless a new login confirms
+2| · 2/3 sshd lets in keys only: write /etc/ssh/sshd_config.d/00-bedplate.conf
+2| ✓ write /etc/ssh/sshd_config.d/00-bedplate.conf (12 ms)
+2| · 3/3 sshd lets in keys only: reload ssh.service
+2| ✓ reload ssh.service (0.1 s)
+2| ◆ guard confirmed by a new login as root@203.0.113.5:22 (0.5 s)
+2| ! looked again: 1 task not as planned (0.4 s)
+2|   task 6: sshd lets in keys only: PermitRootLogin is yes, not no
+2|
+✓ web1  2 changed · 1 in sync   15.3 s
 "#,
     );
 }

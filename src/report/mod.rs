@@ -153,16 +153,7 @@ fn run(mut sinks: Sinks, multi: indicatif::MultiProgress) -> Result<Running, Rep
         })
         .map_err(|error| ReportError::Thread(error.to_string()))?;
     let done = tokio::spawn(async move {
-        loop {
-            // Events first: what was sent before a question was asked is drawn before it.
-            let message = tokio::select! {
-                biased;
-                event = incoming.recv() => match event {
-                    Some(event) => Message::Event(Box::new(event)),
-                    None => break,
-                },
-                Some(drawn) = settling.recv() => Message::Drawn(drawn),
-            };
+        while let Some(message) = next(&mut incoming, &mut settling).await {
             if to_thread.send(message).is_err() {
                 break;
             }
@@ -171,6 +162,19 @@ fn run(mut sinks: Sinks, multi: indicatif::MultiProgress) -> Result<Running, Rep
         end.await.unwrap_or_else(|_| vec![ReportError::Thread("its thread ended early".to_owned())])
     });
     Ok(Running { events, done, stage: Stage { multi, settle } })
+}
+
+/// The next thing to draw; `None` when every sender of events is gone. Events come first, so that what was sent before a
+/// question was asked is drawn before it.
+async fn next(
+    incoming: &mut mpsc::Receiver<Event>,
+    settling: &mut mpsc::UnboundedReceiver<oneshot::Sender<()>>,
+) -> Option<Message> {
+    tokio::select! {
+        biased;
+        event = incoming.recv() => event.map(|event| Message::Event(Box::new(event))),
+        Some(drawn) = settling.recv() => Some(Message::Drawn(drawn)),
+    }
 }
 
 /// Draws a recording at once, without bars. Errors: a log or page that can not be written. Yields what else could not.

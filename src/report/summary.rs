@@ -162,7 +162,9 @@ fn next_steps(story: &Story) -> Vec<String> {
     } else if tally.refused > 0 {
         said.push(format!("What is refused needs your decision: see above, then run {again} again."));
     } else if !check && tally.changed > 0 {
-        said.push(format!("Applied and verified. {} tells when it drifts.", command("check")));
+        let holds = |h: &HostStory| h.tally().changed == 0 || h.differs.as_ref().is_some_and(Vec::is_empty);
+        let what = if story.hosts.iter().all(holds) { "Applied and verified." } else { "Applied." };
+        said.push(format!("{what} {} tells when it drifts.", command("check")));
     } else if said.is_empty() {
         said.push(if tally.findings > 0 {
             "All that is declared is in sync; what is unmanaged is yours to judge.".to_owned()

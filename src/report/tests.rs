@@ -18,7 +18,7 @@ pub(super) fn style(width: usize) -> Style {
 }
 
 pub(super) fn verbose(mut style: Style) -> Style {
-    style.detail.verbose = 1;
+    style.detail.verbose += 1;
     style
 }
 
@@ -81,6 +81,19 @@ fn what_an_apply_learns_on_the_way_is_drawn_once_it_is_known() {
     let text = answer(&events, style(80));
     let news = "\nweb1 · now known\n\n  ~ Docker keeps its logs small  file  playbooks/base.toml:54\n      write /etc/docker/daemon.json\n";
     assert!(text.contains(news), "{text}");
+}
+
+#[test]
+fn what_was_changed_stays_in_the_story_when_it_is_planned_again() {
+    let mut task = samples::tasks().swap_remove(3);
+    let plan = |task: &TaskPlan| EventKind::Planned { tasks: vec![task.clone()], findings: vec![] };
+    let first = samples::at(1, "web1", plan(&task));
+    (task.verdict, task.changes) = (Verdict::InSync, vec![]);
+    let events = [first, samples::at(2, "web1", plan(&task))];
+    let mut story = Story::default();
+    events.iter().for_each(|event| drop(story.event(event)));
+    assert!(html::page(&story, "", &[]).contains("60 → 10"));
+    assert_eq!(answer(&events, style(80)).matches("the kernel swaps late").count(), 1);
 }
 
 #[test]
@@ -183,6 +196,25 @@ async fn the_started_report_draws_into_its_log_and_ends() {
     assert_eq!(recording.events, events);
     assert!(page.path.exists());
     running.stage.settled().await;
+}
+
+#[tokio::test]
+async fn a_question_waits_for_all_that_was_sent_before_it() {
+    let (events, mut incoming) = mpsc::channel(64);
+    let (settle, mut settling) = mpsc::unbounded_channel();
+    let (drawn, _wait) = oneshot::channel();
+    settle.send(drawn).unwrap();
+    let sent = samples::apply_with_guard();
+    for event in &sent {
+        events.send(event.clone()).await.unwrap();
+    }
+    for event in &sent {
+        let message = next(&mut incoming, &mut settling).await;
+        assert!(matches!(message, Some(Message::Event(drawn)) if *drawn == *event));
+    }
+    assert!(matches!(next(&mut incoming, &mut settling).await, Some(Message::Drawn(_))));
+    drop(events);
+    assert!(next(&mut incoming, &mut settling).await.is_none());
 }
 
 #[derive(Clone, Default)]
