@@ -91,7 +91,9 @@ fn what_was_changed_stays_in_the_story_when_it_is_planned_again() {
     (task.verdict, task.changes) = (Verdict::InSync, vec![]);
     let events = [first, samples::at(2, "web1", plan(&task))];
     let mut story = Story::default();
-    events.iter().for_each(|event| drop(story.event(event)));
+    for event in &events {
+        story.event(event);
+    }
     assert!(html::page(&story, "", &[]).contains("60 → 10"));
     assert_eq!(answer(&events, style(80)).matches("the kernel swaps late").count(), 1);
 }
