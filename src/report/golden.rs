@@ -174,7 +174,7 @@ fn an_apply_whose_guard_put_the_host_back() {
 2|   state: sshd is as before task 6; task 3 stays applied
 2|   help:  see `journalctl -u ssh` on web1, then run `bedplate check web1`
 2|
-! web1  put back by its guard · 1 failed · 1 changed · 1 in sync   1 min 30 s
+! web1  put back by its guard · 1 changed · 1 in sync   1 min 30 s
 "#,
     );
 }
@@ -206,7 +206,7 @@ web1 · Debian 12 (bookworm) amd64 · 2 of 3 tasks to change
 2|   state: nothing was changed; tasks 3 to 9 were not begun
 2|   help:  wait for unattended-upgrades, then run `bedplate apply` again
 
-! web1  1 failed · 1 in sync   12.4 s
+! web1  failed · 1 in sync   12.4 s
 
 Fix the cause above, then run `bedplate apply root@203.0.113.5` again.
 "#,

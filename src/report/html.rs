@@ -6,9 +6,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use crate::base::event::{Event, Failure, Finding, PlannedChange, TaskPlan, Verdict};
-use crate::base::exit::Exit;
 
-use super::human::ending;
 use super::ink::{Tone, count, duration, visible};
 use super::plan::symbol;
 use super::settings::Page;
@@ -159,17 +157,15 @@ fn header(story: &Story, made: &str, out: &mut String) {
 
 /// A host's state in a word, and the class that colours it.
 fn state(host: &HostStory, check: bool) -> (&'static str, &'static str) {
-    match host.end {
-        None => ("cut off", "bad"),
-        Some((tally, exit)) => match (ending(exit), exit) {
-            (Some(word), Exit::Interrupted) => (word, "warn"),
-            (Some(word), _) => (word, "bad"),
-            (None, _) if tally.failed > 0 => ("failed", "bad"),
-            (None, _) if tally.refused > 0 => ("refused", "bad"),
-            (None, _) if check && tally.changed > 0 => ("to change", "warn"),
-            (None, _) if tally.changed > 0 => ("changed", "good"),
-            (None, _) => ("in sync", "good"),
-        },
+    let tally = host.tally();
+    match host.ending() {
+        Some("interrupted") => ("interrupted", "warn"),
+        Some(word) => (word, "bad"),
+        None if tally.failed > 0 => ("failed", "bad"),
+        None if tally.refused > 0 => ("refused", "bad"),
+        None if check && tally.changed > 0 => ("to change", "warn"),
+        None if tally.changed > 0 => ("changed", "good"),
+        None => ("in sync", "good"),
     }
 }
 

@@ -4,7 +4,6 @@
 //! The answer (plan, summary) is for standard output; what tells of the way there (progress, guard, failures) is for
 //! standard error, so that `bedplate check > plan.txt` holds the plan and nothing else.
 
-use crate::base::Exit;
 use crate::base::event::{Event, EventKind, Failure, Finding, TaskPlan, Verdict};
 
 use super::ink::{Paper, Tone, cells, count, duration, labelled, pad, shorten, signed, unbroken, visible, wrap};
@@ -384,18 +383,5 @@ impl Story {
         let EventKind::Planned { .. } = event.kind else { return None };
         let name = event.host.as_ref().map_or("", |host| host.as_str());
         self.hosts.iter().find(|host| host.name == name).and_then(|host| host.tasks.clone())
-    }
-}
-
-/// How a host ended, in a word or two. `None` where its counts say it all.
-pub(super) fn ending(exit: Exit) -> Option<&'static str> {
-    match exit {
-        Exit::Done | Exit::Drift => None,
-        Exit::HostFailed => Some("failed"),
-        Exit::Unreachable => Some("unreachable"),
-        Exit::BadInput => Some("not begun"),
-        Exit::GuardRestored => Some("put back by its guard"),
-        Exit::HostBusy => Some("busy with another run"),
-        Exit::Interrupted => Some("interrupted"),
     }
 }

@@ -152,7 +152,11 @@ pub(super) fn asked(ms: u64, name: &str) -> Vec<Event> {
 /// A check of one host that `tasks` and `findings` came to.
 pub(super) fn check(tasks: Vec<TaskPlan>, findings: Vec<Finding>) -> Vec<Event> {
     let tally = tally_of(&tasks, findings.len());
-    let exit = if tally.changed > 0 { Exit::Drift } else { Exit::Done };
+    let exit = match tally {
+        Tally { refused: 1.., .. } => Exit::HostFailed,
+        Tally { changed: 1.., .. } => Exit::Drift,
+        _ => Exit::Done,
+    };
     let mut events = vec![started("check", &["root@203.0.113.5"], &["web1"])];
     events.extend(asked(2, "web1"));
     events.push(at(750, "web1", EventKind::Planned { tasks, findings }));

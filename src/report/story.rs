@@ -119,6 +119,27 @@ impl HostStory {
         tally
     }
 
+    /// Whether nothing went wrong but that tasks were refused: the host's exit code counts that as failed.
+    pub(super) fn is_only_refused(&self) -> bool {
+        self.failures.is_empty()
+            && matches!(self.end, Some((tally, Exit::HostFailed)) if tally.refused > 0 && tally.failed == 0)
+    }
+
+    /// How it ended, in a word or two. `None` where its counts say it all.
+    pub(super) fn ending(&self) -> Option<&'static str> {
+        match self.end.map(|(_, exit)| exit) {
+            None => Some("cut off"),
+            Some(Exit::Done | Exit::Drift) => None,
+            Some(Exit::HostFailed) if self.is_only_refused() => None,
+            Some(Exit::HostFailed) => Some("failed"),
+            Some(Exit::Unreachable) => Some("unreachable"),
+            Some(Exit::BadInput) => Some("not begun"),
+            Some(Exit::GuardRestored) => Some("put back by its guard"),
+            Some(Exit::HostBusy) => Some("busy with another run"),
+            Some(Exit::Interrupted) => Some("interrupted"),
+        }
+    }
+
     /// Whether a plan can still come.
     pub(super) fn may_plan(&self) -> bool {
         self.tasks.is_none() && self.end.is_none() && self.failures.is_empty()

@@ -3,7 +3,6 @@
 use crate::base::Exit;
 use crate::base::event::{Tally, TaskPlan};
 
-use super::human::ending;
 use super::ink::{Paper, Tone, cells, count, duration, pad, shorten, signed, unbroken, wrap};
 use super::story::{HostStory, Story};
 
@@ -42,12 +41,13 @@ pub(super) fn tally_words(tally: Tally, check: bool) -> String {
 }
 
 fn host_words(host: &HostStory, check: bool) -> String {
-    let counts = tally_words(host.tally(), check);
-    let ending = match host.end {
-        Some((tally, Exit::HostFailed)) if tally.failed > 0 => None,
-        Some((_, exit)) => ending(exit),
-        None => Some("cut off"),
-    };
+    let ending = host.ending();
+    let mut tally = host.tally();
+    if ending.is_some() {
+        // The word tells it already.
+        tally.failed = 0;
+    }
+    let counts = tally_words(tally, check);
     match (ending, counts.is_empty()) {
         (Some(ending), true) => ending.to_owned(),
         (Some(ending), false) => format!("{ending} · {counts}"),
@@ -114,14 +114,13 @@ fn totals(story: &Story) -> String {
     let check = story.is_check();
     let mut kinds: Vec<(&'static str, usize)> = Vec::new();
     for host in &story.hosts {
-        let word = match host.end {
-            None => "cut off",
-            Some((tally, exit)) => ending(exit).unwrap_or(match (check, tally.changed) {
-                (true, 1..) => "to change",
-                (true, 0) | (false, 0) => "in sync",
-                (false, _) => "changed",
-            }),
-        };
+        let tally = host.tally();
+        let word = host.ending().unwrap_or(match (check, tally.changed) {
+            _ if tally.refused > 0 => "refused",
+            (true, 1..) => "to change",
+            (true, 0) | (false, 0) => "in sync",
+            (false, _) => "changed",
+        });
         match kinds.iter_mut().find(|(kind, _)| *kind == word) {
             Some((_, number)) => *number += 1,
             None => kinds.push((word, 1)),
@@ -139,7 +138,9 @@ fn next_steps(story: &Story) -> Vec<String> {
         return Vec::new();
     }
     let command = |verb: &str| unbroken(&format!("`{}`", story.command_line(verb)));
-    let ended = |wanted: Exit| story.hosts.iter().any(|h| h.end.is_some_and(|(_, exit)| exit == wanted));
+    let ended = |wanted: Exit| {
+        story.hosts.iter().any(|h| !h.is_only_refused() && h.end.is_some_and(|(_, exit)| exit == wanted))
+    };
     let run = story.end.map(|(_, exit)| exit);
     if run.is_none() || run == Some(Exit::Interrupted) {
         let why = if run.is_none() { "The run was cut off." } else { "Interrupted." };
@@ -155,7 +156,7 @@ fn next_steps(story: &Story) -> Vec<String> {
     }
     let again = command(&story.command);
     let trouble = [Exit::HostFailed, Exit::GuardRestored, Exit::Unreachable, Exit::BadInput].into_iter().any(ended);
-    if trouble || run == Some(Exit::HostFailed) {
+    if trouble || !story.failures.is_empty() {
         said.push(format!("Fix the cause above, then run {again} again."));
     } else if ended(Exit::HostBusy) {
         said.push(format!("When the other run is done, run {again} again."));
