@@ -159,13 +159,27 @@ impl Sandbox {
         let mut kept = true;
         let answers = wait_until(limit, || {
             kept = self.record.keeper.is_some_and(Process::lives);
-            !kept || ssh_answers(self.ssh_address())
+            !kept || self.ssh_answers()
         });
         match (kept, answers) {
             (true, true) => Ok(()),
             (false, _) => Err(self.boot_failed("it stopped")),
             (true, false) => Err(self.boot_failed("sshd does not answer")),
         }
+    }
+
+    fn ssh_answers(&self) -> bool {
+        // A first packet that is lost because the link is not up yet is sent again only after a second.
+        let reached = TcpStream::connect_timeout(&self.ssh_address(), Duration::from_millis(100));
+        let Ok(mut stream) = reached else { return false };
+        // Without the link the address is sought through the default route, where a gateway may answer for anyone.
+        if !stream.local_addr().is_ok_and(|local| local.ip() == self.host_ipv4()) {
+            return false;
+        }
+        let mut start = [0; 4];
+        stream.set_read_timeout(Some(Duration::from_secs(5))).is_ok()
+            && stream.read_exact(&mut start).is_ok()
+            && start == *b"SSH-"
     }
 
     fn boot_failed(&self, why: &'static str) -> Error {
@@ -182,15 +196,6 @@ pub(super) fn kill(nspawn: Process, leader: Option<Process>) {
         nspawn.signal("KILL");
         nspawn.wait_gone(Duration::from_secs(5));
     }
-}
-
-fn ssh_answers(address: std::net::SocketAddr) -> bool {
-    // A first packet that is lost because the link is not up yet is sent again only after a second.
-    let Ok(mut stream) = TcpStream::connect_timeout(&address, Duration::from_millis(100)) else { return false };
-    let mut start = [0; 4];
-    stream.set_read_timeout(Some(Duration::from_secs(5))).is_ok()
-        && stream.read_exact(&mut start).is_ok()
-        && start == *b"SSH-"
 }
 
 /// `/sys` and all of `/proc/sys` but `net` stay read-only, for they are this machine's; `/tmp` is on the disk, as on

@@ -54,13 +54,13 @@ pub enum Error {
     )]
     NoAddress,
     /// No mirror gave the packages of an image.
-    #[error("the packages of {suite} could not be fetched from {}: check the network and apt's sources of this machine; it said: {said}", .tried.join(", "))]
+    #[error("the packages of {suite} could not be fetched from {}: check the network and apt's sources of this machine; the first try ended with: {said}", .tried.join(", "))]
     MirrorUnreachable {
         /// What was to be built.
         suite: Suite,
         /// The mirrors that were tried.
         tried: Vec<String>,
-        /// The last lines of the last try.
+        /// What came of the first.
         said: String,
     },
     /// The image could not be built, and the mirror is not to blame.

@@ -1,6 +1,7 @@
 //! The base images: a fresh Debian as a provider would hand it over, built once per release and recipe, then copied.
 
 use std::fs::{self, File};
+use std::net::ToSocketAddrs as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -98,6 +99,36 @@ impl Source {
         let settings = apt::fetch_settings(&run(&["apt-config", "dump"])?);
         Ok(Self { mirrors: apt::mirrors(&entries), settings })
     }
+
+    /// The host of `mirror`, when it has no address: apt would take minutes to find that out, once for each file.
+    /// Behind a proxy it need not have one.
+    fn unknown_host(&self, mirror: &Mirror) -> Option<String> {
+        if self.settings.iter().any(|line| line.contains("::Proxy")) {
+            return None;
+        }
+        let (host, port) = authority(&mirror.main)?;
+        (host.as_str(), port).to_socket_addrs().is_err().then_some(host)
+    }
+}
+
+/// What a killed build left. Whoever calls holds the image's lock, so no other builds it now.
+fn remove_abandoned(images: &Path, prefix: &str) {
+    let Ok(entries) = fs::read_dir(images) else { return };
+    for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {
+        // That it stays is no reason not to build.
+        let _ = run(&["rm", "-rf", "--one-file-system", "--", &entry.path().to_string_lossy()]);
+    }
+}
+
+/// The host and port of a URL.
+fn authority(url: &str) -> Option<(String, u16)> {
+    let (scheme, rest) = url.split_once("://")?;
+    let authority = rest.split('/').next()?.rsplit('@').next()?;
+    let default = if scheme == "https" { 443 } else { 80 };
+    match authority.rsplit_once(':') {
+        Some((host, port)) if !host.contains(':') => Some((host.to_owned(), port.parse().ok()?)),
+        _ => Some((authority.trim_matches(['[', ']']).to_owned(), default)),
+    }
 }
 
 /// Names everything that an image depends on, so that a change of it builds a new one.
@@ -112,8 +143,10 @@ fn recipe(suite: Suite, source: &Source) -> Digest {
 }
 
 fn build(suite: Suite, source: &Source, images: &Path, tree: &Path) -> Result<()> {
+    let prefix = format!(".build-{}-", tree.file_name().unwrap_or_default().to_string_lossy());
+    remove_abandoned(images, &prefix);
     let work = tempfile::Builder::new()
-        .prefix(".build-")
+        .prefix(&prefix)
         .tempdir_in(images)
         .doing(|| format!("can not make a directory in {}", images.display()))?;
     fs::set_permissions(work.path(), fs::Permissions::from_mode(0o755))
@@ -122,12 +155,17 @@ fn build(suite: Suite, source: &Source, images: &Path, tree: &Path) -> Result<()
     put(work.path(), "merge.sh", MERGE_SCRIPT)?;
     fs::set_permissions(&merge, fs::Permissions::from_mode(0o755))
         .doing(|| format!("can not open {}", merge.display()))?;
-    let mut last = String::new();
+    // What the first mirror said is told: it is this machine's own.
+    let mut first: Option<String> = None;
     for mirror in &source.mirrors {
+        if let Some(host) = source.unknown_host(mirror) {
+            first.get_or_insert(format!("the name {host} can not be resolved"));
+            continue;
+        }
         let list = work.path().join("sources.list");
         fs::write(&list, mirror.sources(suite)).doing(|| format!("can not write {}", list.display()))?;
         let include = format!("--include={PACKAGES}");
-        let mut words = vec!["mmdebstrap", "--variant=minbase", "--mode=root", "--format=directory", "--quiet"];
+        let mut words = vec!["mmdebstrap", "--variant=minbase", "--mode=root", "--format=directory"];
         words.push(&include);
         let hook = format!("--setup-hook={}", merge.display());
         if suite == Suite::Bullseye {
@@ -142,15 +180,16 @@ fn build(suite: Suite, source: &Source, images: &Path, tree: &Path) -> Result<()
             finish(suite, mirror, source, &root)?;
             return fs::rename(&root, tree).doing(|| format!("can not name the image {}", tree.display()));
         }
-        last = last_lines(&built.stderr, 6);
+        let said = last_lines(&built.stderr, 6);
         if !is_mirror_fault(&built.stderr) {
-            return Err(Error::ImageFailed { suite, said: last });
+            return Err(Error::ImageFailed { suite, said });
         }
+        first.get_or_insert(said);
         // What a failed try left would stop the next one.
         let _ = run(&["rm", "-rf", "--", &root_text]);
     }
     let tried = source.mirrors.iter().map(|mirror| mirror.main.clone()).collect();
-    Err(Error::MirrorUnreachable { suite, tried, said: last })
+    Err(Error::MirrorUnreachable { suite, tried, said: first.unwrap_or_default() })
 }
 
 /// Whether another mirror may do better.
@@ -277,6 +316,15 @@ mod tests {
         assert_eq!(one, recipe(Suite::Bookworm, &source()));
         assert_ne!(one, recipe(Suite::Trixie, &source()));
         assert_ne!(one, recipe(Suite::Bookworm, &Source { settings: Vec::new(), ..source() }));
+    }
+
+    #[test]
+    fn the_host_of_a_mirror_is_found_in_every_form() {
+        let of = |url| authority(url).map(|(host, port)| format!("{host} {port}"));
+        assert_eq!(of("http://a.example/debian").as_deref(), Some("a.example 80"));
+        assert_eq!(of("https://user:word@a.example:8443/debian").as_deref(), Some("a.example 8443"));
+        assert_eq!(of("https://[2001:db8::1]/debian").as_deref(), Some("2001:db8::1 443"));
+        assert_eq!(of("cdrom:"), None);
     }
 
     #[test]
