@@ -18,24 +18,28 @@ pub mod authorized_keys;
 mod brings;
 pub mod docker;
 pub mod file;
+pub mod mount;
 pub mod package;
 pub mod sshd;
 pub mod sudoers;
 pub mod swap;
 pub mod sysctl;
 pub mod unit;
+pub mod volume;
 
 pub use account::{AddGroup, AddUser, ChangeUser, RemoveGroup, RemoveUser};
 pub use apt::{ConfigureUpgrades, SetRepository};
 pub use authorized_keys::WriteAuthorizedKeys;
 pub use docker::{ConfigureDocker, CreateDockerNetwork, CreateDockerVolume};
 pub use file::{MakeDirectory, MakeLink, RemovePath, SetAttributes, WriteFile};
+pub use mount::{Mount, Remount, Unmount};
 pub use package::{ExchangePackages, HoldPackages, InstallPackages};
 pub use sshd::{ConfigureSshd, PruneModuli};
 pub use sudoers::WriteSudoers;
 pub use swap::{ActivateSwap, MakeSwap, RemoveSwap};
 pub use sysctl::{SetSysctls, WriteSysctls};
 pub use unit::{ControlUnit, ReloadSystemd};
+pub use volume::{GrowFileSystem, MakeFileSystem, WriteUnitFile};
 
 /// One change of a host.
 pub trait Act: Clone + PartialEq + std::fmt::Debug + Send + Sync + Serialize + DeserializeOwned {
@@ -222,4 +226,16 @@ actions! {
     WriteSysctls,
     /// Set kernel settings now.
     SetSysctls,
+    /// Mount what fstab has for a path.
+    Mount,
+    /// Mount it again, with other options.
+    Remount,
+    /// Take a mount away.
+    Unmount,
+    /// Make a file system on a blank device.
+    MakeFileSystem,
+    /// Let a file system fill its device.
+    GrowFileSystem,
+    /// Write a file of a systemd unit.
+    WriteUnitFile,
 }

@@ -19,10 +19,12 @@ pub mod account;
 pub mod apt;
 pub mod apt_sources;
 pub mod authorized_keys;
+pub mod block_device;
 pub mod docker;
 pub mod file;
 pub mod filesystem;
 pub mod fstab;
+pub mod mount;
 pub mod openpgp;
 pub mod package;
 pub mod session;
@@ -39,9 +41,11 @@ pub use account::{Group, GroupState, User, UserState};
 pub use apt::AptSetting;
 pub use apt_sources::AptSources;
 pub use authorized_keys::{AuthorizedKeys, KeysState};
+pub use block_device::{BlockDevice, BlockDeviceState};
 pub use docker::{Docker, DockerNetwork, DockerVolume};
 pub use file::{File, FileState, Kind};
 pub use filesystem::{FileSystem, FileSystemState};
+pub use mount::{MountPoint, MountPointState};
 pub use package::{Package, PackageState};
 pub use session::{Session, SessionState};
 pub use sshd::{SshLogin, SshLoginState, Sshd, SshdState};
@@ -488,4 +492,8 @@ sorts! {
     sysctls: Sysctl,
     /// The kernel settings that are made at boot.
     sysctl_files: SysctlFiles,
+    /// What is mounted at a path.
+    mount_points: MountPoint,
+    /// A block device.
+    block_devices: BlockDevice,
 }

@@ -143,6 +143,8 @@ laws! {
     block: block::Block,
     swap: swap::Swap,
     sysctl: sysctl::Sysctl,
+    mount: mount::Mount,
+    volume: volume::Volume,
 }
 
 #[test]

@@ -36,6 +36,8 @@ pub mod file;
 pub mod group;
 pub mod line;
 pub mod link;
+pub mod mount;
+mod mount_table;
 pub mod packages;
 pub mod reference;
 pub mod service;
@@ -46,6 +48,7 @@ pub mod swap;
 pub mod sysctl;
 pub mod unattended_upgrades;
 pub mod user;
+pub mod volume;
 
 #[cfg(test)]
 mod laws;
@@ -268,6 +271,8 @@ pub static KINDS: &[&dyn Kind] = &[
     &Of::<block::Block>::KIND,
     &Of::<swap::Swap>::KIND,
     &Of::<sysctl::Sysctl>::KIND,
+    &Of::<mount::Mount>::KIND,
+    &Of::<volume::Volume>::KIND,
 ];
 
 /// The kind of that name.

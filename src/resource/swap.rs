@@ -3,10 +3,10 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::mount_table::Table;
 use super::{Change, Plan, Problems, Resource};
-use crate::action::file::{Content, Found};
 use crate::action::swap::Method;
-use crate::action::{ActivateSwap, MakeSwap, ReloadSystemd, RemoveSwap, WriteFile};
+use crate::action::{ActivateSwap, MakeSwap, RemoveSwap};
 use crate::base::Diff;
 use crate::base::name::AbsPath;
 use crate::machine::fstab::{self, Entry};
@@ -92,8 +92,7 @@ struct Seen<'a> {
     swaps: &'a SwapsState,
     file: &'a SwapFileState,
     disk: &'a FileSystemState,
-    fstab: (String, u32, crate::machine::file::Owner),
-    found_fstab: Found,
+    table: Table,
 }
 
 impl Swap {
@@ -128,23 +127,6 @@ impl Swap {
 
     fn unlisted(&self, text: &str) -> String {
         fstab::without(text, &self.entries(text).iter().map(|entry| entry.line).collect::<Vec<_>>())
-    }
-
-    fn fstab_change(seen: &Seen<'_>, after: String) -> Option<Change> {
-        let (before, mode, owner) = &seen.fstab;
-        if *before == after {
-            return None;
-        }
-        let path = fstab::path();
-        let absent = seen.found_fstab == Found::Absent;
-        let diff = Diff::Text {
-            path: path.to_string(),
-            before: (!absent).then(|| before.clone()),
-            after: Some(after.clone()),
-        };
-        let found = seen.found_fstab.clone();
-        let write = WriteFile { path, content: Content::Text(after), mode: *mode, owner: owner.clone(), found };
-        Some(Change::by(write).diff(diff).then(ReloadSystemd))
     }
 
     /// What is in use besides this task's own file, in MiB, and in words.
@@ -207,7 +189,7 @@ impl Swap {
     }
 
     fn plan_none(&self, seen: &Seen<'_>) -> Result<Plan, Blocked> {
-        let mut changes: Vec<Change> = Self::fstab_change(seen, self.unlisted(&seen.fstab.0)).into_iter().collect();
+        let mut changes: Vec<Change> = seen.table.change(self.unlisted(seen.table.text())).into_iter().collect();
         let is_swap = matches!(seen.file.found, SwapFound::File { swap: true, .. });
         if is_swap || (seen.file.leftover > 0 && seen.file.found == SwapFound::Absent) {
             let before = match seen.file.found {
@@ -223,7 +205,7 @@ impl Swap {
     fn plan_some(&self, seen: &Seen<'_>, want: u64) -> Result<Plan, Blocked> {
         let on = seen.swaps.active.contains_key(self.path.as_str());
         let listed = |mut changes: Vec<Change>, why: String| {
-            changes.extend(Self::fstab_change(seen, self.listed(&seen.fstab.0)));
+            changes.extend(seen.table.change(self.listed(seen.table.text())));
             Ok(Plan::changes(changes, why))
         };
         let (have, mode, uid) = match seen.file.found {
@@ -304,8 +286,7 @@ impl Resource for Swap {
             swaps,
             file: machine.get(&SwapFile(self.path.clone()))?,
             disk: machine.get(&FileSystem(self.path.clone()))?,
-            fstab: fstab::on(machine)?,
-            found_fstab: Found::of(machine.file(&fstab::path())?),
+            table: Table::on(machine)?,
         };
         let want = match self.size {
             Size::Mib(0) => return self.plan_none(&seen),
@@ -318,7 +299,7 @@ impl Resource for Swap {
         let (elsewhere, names) = self.elsewhere(swaps);
         let enough = elsewhere >= want || is_near(elsewhere, want);
         if self.size == Size::Auto && enough && seen.file.found == SwapFound::Absent && seen.file.leftover == 0 {
-            let stale = Self::fstab_change(&seen, self.unlisted(&seen.fstab.0));
+            let stale = seen.table.change(self.unlisted(seen.table.text()));
             let why = format!("{elsewhere} MiB of swap are in use already ({names}), and {want} MiB are enough");
             return Ok(Plan::changes(stale.into_iter().collect(), why));
         }
