@@ -6,5 +6,6 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test tells its failure by a panic")]
 
 mod apt;
+mod blank;
 mod docker;
 mod repository;
