@@ -40,8 +40,10 @@
 pub mod action;
 pub mod base;
 pub mod engine;
+pub mod inventory;
 pub mod machine;
 pub mod plan;
+pub mod playbook;
 pub mod report;
 pub mod resource;
 pub mod sandbox;

@@ -1,0 +1,91 @@
+//! A template's text with its place, so that a mistake inside it is drawn where it stands.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::render::{self, Reads, Slip};
+use super::tree::{self, Node};
+use crate::base::diagnostic::nearest;
+use crate::base::{Diagnostic, Source, Span};
+
+/// A text that is a template or an expression.
+#[derive(Debug, Clone)]
+pub struct Template<'a> {
+    /// The file.
+    pub source: &'a Arc<Source>,
+    /// Where the string stands; `None` when the file as a whole is the template.
+    pub range: Option<Range<usize>>,
+    /// The text.
+    pub text: &'a str,
+    /// Whether it is a bare expression, as in `when`.
+    pub expression: bool,
+}
+
+impl<'a> Template<'a> {
+    /// A string in a TOML file; `None` when it is no string.
+    pub fn of(source: &'a Arc<Source>, node: &'a Node) -> Option<Self> {
+        Some(Self { source, range: Some(node.range.clone()), text: node.text()?, expression: false })
+    }
+
+    /// The same as a bare expression.
+    pub fn expression(source: &'a Arc<Source>, node: &'a Node) -> Option<Self> {
+        Self::of(source, node).map(|template| Self { expression: true, ..template })
+    }
+
+    /// A whole file.
+    pub fn file(source: &'a Arc<Source>) -> Self {
+        Self { source, range: None, text: &source.text, expression: false }
+    }
+
+    /// The place of a part of the text.
+    pub fn span(&self, part: Range<usize>) -> Span {
+        match &self.range {
+            Some(node) => Span::new(self.source, tree::inside(self.source, node, self.text, part)),
+            None => Span::new(self.source, part),
+        }
+    }
+
+    /// The place of the whole.
+    pub fn whole(&self) -> Span {
+        let part = if self.range.is_none() { 0..1 } else { 0..self.text.len() };
+        self.span(part)
+    }
+
+    /// What it reads.
+    pub fn reads(&self) -> Result<Reads, Diagnostic> {
+        let reads = if self.expression {
+            render::reads_of_expression(self.text)
+        } else if render::is_template(self.text) {
+            render::reads(self.text)
+        } else {
+            Ok(Reads::default())
+        };
+        reads.map_err(|slip| self.told(&slip, &[]))
+    }
+
+    /// A slip as a mistake; `known` are the paths that an undefined one may have meant.
+    pub fn told(&self, slip: &Slip, known: &[String]) -> Diagnostic {
+        let label = if slip.undefined.is_some() { "not defined" } else { "" };
+        let mut diagnostic = Diagnostic::error(slip.message.clone()).at(self.span(slip.range.clone()), label);
+        if let Some(path) = &slip.undefined
+            && let Some(near) = nearest(path, known.iter().map(String::as_str))
+        {
+            diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
+        }
+        match &slip.help {
+            Some(help) => diagnostic.help(help.clone()),
+            None => diagnostic,
+        }
+    }
+
+    /// The mistake that nothing is called `name`.
+    pub fn unknown<'n>(&self, name: &str, what: &str, known: impl IntoIterator<Item = &'n str>, help: &str) -> Diagnostic {
+        let part = render::place_of_name(self.text, name, self.expression);
+        let diagnostic =
+            Diagnostic::error(format!("unknown {what} `{name}`")).at(self.span(part), format!("no such {what}"));
+        match nearest(name, known) {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+            None => diagnostic.help(help),
+        }
+    }
+}
