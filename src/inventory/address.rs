@@ -122,7 +122,25 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_one_host() {
-        for bad in ["", "root@", "@web", "web:", "web:0", "web:65536", "web:+22", "[::1", "[::1]22", "1:2:3", "-oX", "root:pw@web", "a b@web", "web 1", "-x@web", "[web]:22", "fe80::1%"] {
+        for bad in [
+            "",
+            "root@",
+            "@web",
+            "web:",
+            "web:0",
+            "web:65536",
+            "web:+22",
+            "[::1",
+            "[::1]22",
+            "1:2:3",
+            "-oX",
+            "root:pw@web",
+            "a b@web",
+            "web 1",
+            "-x@web",
+            "[web]:22",
+            "fe80::1%",
+        ] {
             assert!(Address::parse(bad).is_err(), "{bad}");
         }
     }

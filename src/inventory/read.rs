@@ -69,9 +69,7 @@ pub fn read(source: &Arc<Source>, found: &mut Diagnostics) -> Inventory {
 /// Errors: what is neither.
 pub fn jump(text: &str, hosts: &[Host]) -> Result<String, String> {
     let hop = |text: &str| match hosts.iter().find(|host| host.name.as_str() == text) {
-        Some(host) => {
-            Ok(Address { user: host.user.clone(), host: host.address.clone(), port: host.port }.to_string())
-        }
+        Some(host) => Ok(Address { user: host.user.clone(), host: host.address.clone(), port: host.port }.to_string()),
         None if text == "none" => Ok(text.to_owned()),
         None => Address::parse(text).map(|address| address.to_string()),
     };
@@ -323,7 +321,8 @@ impl Reader<'_> {
     fn same_address(&mut self, hosts: &[Host]) {
         for (index, host) in hosts.iter().enumerate() {
             let same = |other: &&Host| {
-                (&other.address, other.port.unwrap_or(22), &other.jump) == (&host.address, host.port.unwrap_or(22), &host.jump)
+                (&other.address, other.port.unwrap_or(22), &other.jump)
+                    == (&host.address, host.port.unwrap_or(22), &host.jump)
             };
             let Some(first) = hosts[..index].iter().find(same) else { continue };
             let message = format!("`{}` and `{}` are the same host, {}", first.name, host.name, host.address);

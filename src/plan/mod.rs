@@ -9,9 +9,14 @@ use std::fmt::Debug;
 use crate::machine::{Blocked, Machine, Question};
 use crate::resource::Declared;
 
+pub mod compile;
+mod decode;
 pub mod fold;
+mod late;
 pub mod segment;
+mod table;
 
+pub use compile::{HostTasks, compile};
 pub use fold::{HostPlan, PlannedTask, Step, plan};
 pub use segment::Segment;
 
@@ -80,3 +85,6 @@ impl Task {
         facts
     }
 }
+
+#[cfg(test)]
+mod tests;

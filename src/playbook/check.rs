@@ -1,6 +1,7 @@
 //! What can be said about all playbooks together without a host: every name that a template reads exists, every field
 //! is one that its resource has, every default fits its type.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::facts::FACTS;
@@ -38,10 +39,15 @@ pub fn misfit(variable: &Variable, node: &Node, source: &Arc<Source>) -> Option<
 }
 
 /// The template files that exist, for a name that does not.
-pub fn unknown_template(playbooks: &Playbooks, source: &Arc<Source>, node: &Node, name: &str) -> Diagnostic {
+pub fn unknown_template(
+    templates: &BTreeMap<String, Arc<Source>>,
+    source: &Arc<Source>,
+    node: &Node,
+    name: &str,
+) -> Diagnostic {
     let diagnostic = Diagnostic::error(format!("there is no template `{name}`"))
         .at(Span::new(source, node.range.clone()), "not found");
-    match nearest(name, playbooks.templates.keys().map(String::as_str)) {
+    match nearest(name, templates.keys().map(String::as_str)) {
         Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
         None => diagnostic.help("put the file into `templates/` beside bedplate.toml"),
     }
@@ -53,6 +59,15 @@ pub fn fields(kind: &dyn Kind) -> Option<Vec<String>> {
     let closed = schema.get("additionalProperties").and_then(serde_json::Value::as_bool) == Some(false);
     let properties = schema.get("properties").and_then(serde_json::Value::as_object);
     properties.filter(|_| closed).map(|properties| properties.keys().cloned().collect())
+}
+
+/// Whether a field never shows what it holds (`writeOnly` in its schema).
+pub fn holds_secrets(kind: &dyn Kind, field: &str) -> bool {
+    let schema = kind.schema().to_value();
+    let Some(property) = schema.get("properties").and_then(|properties| properties.get(field)) else { return false };
+    let reference = property.get("$ref").and_then(serde_json::Value::as_str);
+    let definition = reference.and_then(|path| schema.pointer(path.trim_start_matches('#')));
+    [Some(property), definition].into_iter().flatten().any(|part| part.get("writeOnly") == Some(&true.into()))
 }
 
 /// The mistakes of a table whose keys its resource does not have.
@@ -103,7 +118,7 @@ impl Checker<'_> {
         {
             match self.playbooks.templates.get(name) {
                 Some(file) => self.reads(Some(Template::file(file)), looped),
-                None => self.found.push(unknown_template(self.playbooks, source, node, name)),
+                None => self.found.push(unknown_template(&self.playbooks.templates, source, node, name)),
             }
         }
     }

@@ -48,22 +48,23 @@ pub fn samples() -> Vec<SystemState> {
         ("ubuntu", "24.04", "noble", "6.8.0-31-generic", "", 65536, 16),
         ("ubuntu", "26.04", "resolute", "7.0.0-1-generic", "", 16384, 8),
     ];
-    let sample = |(id, version, codename, kernel, container, memory, processors): (&str, &str, &str, &str, &str, u64, u32)| {
-        SystemState {
-            id: id.into(),
-            version: version.into(),
-            codename: codename.into(),
-            architecture: if memory == 16384 { "arm64".into() } else { "amd64".into() },
-            kernel: kernel.into(),
-            hostname: "sample".into(),
-            container: container.into(),
-            memory_kib: memory * 1024,
-            processors,
-            systemd: true,
-            reboot_required: false,
-            clock: Volatile::new(1_700_000_000),
-            root: true,
-        }
-    };
+    let sample =
+        |(id, version, codename, kernel, container, memory, processors): (&str, &str, &str, &str, &str, u64, u32)| {
+            SystemState {
+                id: id.into(),
+                version: version.into(),
+                codename: codename.into(),
+                architecture: if memory == 16384 { "arm64".into() } else { "amd64".into() },
+                kernel: kernel.into(),
+                hostname: "sample".into(),
+                container: container.into(),
+                memory_kib: memory * 1024,
+                processors,
+                systemd: true,
+                reboot_required: false,
+                clock: Volatile::new(1_700_000_000),
+                root: true,
+            }
+        };
     releases.into_iter().map(sample).collect()
 }

@@ -24,8 +24,8 @@ use crate::base::{Diagnostic, Diagnostics, Source, Span};
 pub mod builtin;
 pub mod check;
 pub mod facts;
-pub mod place;
 pub mod local;
+pub mod place;
 pub mod reader;
 pub mod render;
 pub mod scope;
@@ -129,7 +129,10 @@ fn file(local: &dyn Local, path: &str, found: &mut Diagnostics) -> Option<(Strin
     match local.read(path) {
         Ok(Some(text)) => return Some((stem_of(path).to_owned(), Source::new(path, text))),
         Ok(None) => {
-            found.push(Diagnostic::error(format!("there is no playbook `{path}`")).help("look at the path, or leave it out to use the built-in playbooks"));
+            found.push(
+                Diagnostic::error(format!("there is no playbook `{path}`"))
+                    .help("look at the path, or leave it out to use the built-in playbooks"),
+            );
         }
         Err(why) => found.push(Diagnostic::error(format!("the playbook `{path}` can not be read: {why}"))),
     }
@@ -150,7 +153,12 @@ fn one(local: &dyn Local, name: &str, span: &Span, found: &mut Diagnostics) -> O
         let hit = builtin.iter().find(|(stem, _)| stem == wanted || reader::name_of(stem) == wanted);
         if hit.is_none() {
             let near = nearest(wanted, builtin.iter().map(|(stem, _)| stem.as_str()));
-            let near = near.or_else(|| builtin.iter().map(|(s, _)| s.as_str()).find(|s| nearest(wanted, [reader::name_of(s).as_str()]).is_some()));
+            let near = near.or_else(|| {
+                builtin
+                    .iter()
+                    .map(|(s, _)| s.as_str())
+                    .find(|s| nearest(wanted, [reader::name_of(s).as_str()]).is_some())
+            });
             found.push(unknown(near.map(|near| format!("builtin:{near}"))));
         }
         return hit.cloned();

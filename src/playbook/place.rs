@@ -79,7 +79,13 @@ impl<'a> Template<'a> {
     }
 
     /// The mistake that nothing is called `name`.
-    pub fn unknown<'n>(&self, name: &str, what: &str, known: impl IntoIterator<Item = &'n str>, help: &str) -> Diagnostic {
+    pub fn unknown<'n>(
+        &self,
+        name: &str,
+        what: &str,
+        known: impl IntoIterator<Item = &'n str>,
+        help: &str,
+    ) -> Diagnostic {
         let part = render::place_of_name(self.text, name, self.expression);
         let diagnostic =
             Diagnostic::error(format!("unknown {what} `{name}`")).at(self.span(part), format!("no such {what}"));

@@ -141,7 +141,8 @@ impl Reader<'_> {
         let name = entry.key.as_str();
         if !is_variable_name(name) {
             let message = format!("`{name}` can not be the name of a variable");
-            let help = "use lower-case letters, digits and `_`, with a letter first; `host`, `facts` and `item` are taken";
+            let help =
+                "use lower-case letters, digits and `_`, with a letter first; `host`, `facts` and `item` are taken";
             self.error(message, &entry.key_range, "", help);
         }
         let Some(table) = entry.node.table() else {
@@ -201,7 +202,12 @@ impl Reader<'_> {
     fn list<'t>(&mut self, table: &'t Table, key: &str) -> Option<&'t [Node]> {
         let node = table.get(key)?;
         if node.list().is_none() {
-            self.error(format!("`{key}` must be a list, not {}", node.sort()), &node.range, "", "put it in `[` and `]`");
+            self.error(
+                format!("`{key}` must be a list, not {}", node.sort()),
+                &node.range,
+                "",
+                "put it in `[` and `]`",
+            );
         }
         node.list()
     }
@@ -213,11 +219,20 @@ impl Reader<'_> {
         };
         let name = table.get("name").filter(|_| self.text(table, "name").is_some()).cloned();
         if table.get("name").is_none() {
-            self.error("this task has no `name`", &node.range, "", "add `name = \"…\"`: it is shown in plans and reports");
+            self.error(
+                "this task has no `name`",
+                &node.range,
+                "",
+                "add `name = \"…\"`: it is shown in plans and reports",
+            );
         }
         for key in ["when", "for_each"] {
             if let Some(node) = table.get(key).filter(|node| node.text().is_none()) {
-                let help = if key == "when" { "write an expression in quotes" } else { "write the name of a list variable in quotes" };
+                let help = if key == "when" {
+                    "write an expression in quotes"
+                } else {
+                    "write the name of a list variable in quotes"
+                };
                 self.error(format!("`{key}` must be a string, not {}", node.sort()), &node.range, "", help);
             }
         }

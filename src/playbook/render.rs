@@ -150,8 +150,8 @@ pub fn place_of_name(text: &str, name: &str, expression: bool) -> Range<usize> {
     let word = |c: char| c.is_alphanumeric() || c == '_';
     for (at, _) in text.match_indices(name) {
         let before = &text[..at];
-        let inside = expression
-            || before.rfind("{{").max(before.rfind("{%")) > before.rfind("}}").max(before.rfind("%}"));
+        let inside =
+            expression || before.rfind("{{").max(before.rfind("{%")) > before.rfind("}}").max(before.rfind("%}"));
         let alone = !before.ends_with(|c: char| word(c) || c == '.' || c == '\'' || c == '"')
             && !text[at + name.len()..].starts_with(word);
         if inside && alone {
@@ -166,7 +166,9 @@ pub fn to_value(node: &Node) -> Value {
     match &node.data {
         Data::Text(text) => Value::from(text.as_str()),
         Data::Integer(digits) => digits.parse::<i64>().map_or_else(|_| Value::from(digits.as_str()), Value::from),
-        Data::Float(text) => text.replace('_', "").parse::<f64>().map_or_else(|_| Value::from(text.as_str()), Value::from),
+        Data::Float(text) => {
+            text.replace('_', "").parse::<f64>().map_or_else(|_| Value::from(text.as_str()), Value::from)
+        }
         Data::Boolean(value) => Value::from(*value),
         Data::Moment(moment) => Value::from(moment.to_string()),
         Data::List(list) => Value::from(list.iter().map(to_value).collect::<Vec<_>>()),

@@ -9,7 +9,7 @@ use minijinja::value::Value;
 use super::check::misfit;
 use super::local::Local;
 use super::place::Template;
-use super::render;
+use super::render::{self, Reads};
 use super::tree::{Data, Entry, Node, Table};
 use super::variable::Variable;
 use crate::base::diagnostic::nearest;
@@ -60,6 +60,8 @@ pub struct Scope {
     pub chosen: BTreeMap<String, Chosen>,
     /// What `host` is in templates.
     pub host: Value,
+    /// What is known only once the host has answered.
+    by_facts: BTreeSet<String>,
     variables: Arc<BTreeMap<String, Variable>>,
 }
 
@@ -75,7 +77,7 @@ impl Scope {
         settings: &Settings,
         found: &mut Diagnostics,
     ) -> Self {
-        let mut scope = Self { chosen: BTreeMap::new(), host, variables: variables.clone() };
+        let mut scope = Self { chosen: BTreeMap::new(), host, by_facts: BTreeSet::new(), variables: variables.clone() };
         for variable in variables.values() {
             if let Some(node) = &variable.default {
                 scope.choose(&variable.name, node.clone(), &variable.source, false);
@@ -95,7 +97,47 @@ impl Scope {
         }
         scope.environment(settings, found);
         scope.arguments(settings, found);
+        scope.by_facts = scope.chosen.keys().filter(|name| scope.needs_facts(name)).cloned().collect();
         scope
+    }
+
+    /// What a value reads itself.
+    fn reads_of(&self, name: &str) -> Reads {
+        let mut reads = Reads::default();
+        if let Some(chosen) = self.chosen.get(name).filter(|chosen| !chosen.literal) {
+            chosen.node.each_text(&mut |_, text| {
+                if let Ok(more) = render::reads(text) {
+                    reads.names.extend(more.names);
+                    reads.facts.extend(more.facts);
+                }
+            });
+        }
+        reads
+    }
+
+    /// The variables that are read with `reads`, and all that those read in turn.
+    fn all_read(&self, reads: &Reads, own: &BTreeMap<String, Resolved>) -> BTreeSet<String> {
+        let variable = |name: &String| self.variables.contains_key(name);
+        let mut all = BTreeSet::new();
+        let mut open: Vec<String> = reads.names.iter().filter(|name| !own.contains_key(*name)).cloned().collect();
+        while let Some(name) = open.pop() {
+            if variable(&name) && all.insert(name.clone()) {
+                open.extend(self.reads_of(&name).names);
+            }
+        }
+        all
+    }
+
+    fn needs_facts(&self, name: &str) -> bool {
+        let own = self.reads_of(name);
+        !own.facts.is_empty()
+            || self.all_read(&own, &BTreeMap::new()).iter().any(|name| !self.reads_of(name).facts.is_empty())
+    }
+
+    /// Whether what `template` comes to is known only once the host has answered.
+    pub fn reads_facts(&self, template: &Template<'_>) -> bool {
+        let Ok(reads) = template.reads() else { return false };
+        !reads.facts.is_empty() || reads.names.iter().any(|name| self.by_facts.contains(name))
     }
 
     fn choose(&mut self, name: &str, node: Node, source: &Arc<Source>, literal: bool) {
@@ -188,29 +230,13 @@ pub fn secret_of(node: &Node) -> Option<&Node> {
     }
 }
 
-/// What a value was made from.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Taint {
-    /// A secret: it must not be shown.
-    pub secret: bool,
-    /// A fact: it is known once the host has answered.
-    pub facts: bool,
-}
-
-impl Taint {
-    fn with(&mut self, other: Taint) {
-        self.secret |= other.secret;
-        self.facts |= other.facts;
-    }
-}
-
 /// A variable's value.
 #[derive(Debug, Clone)]
 pub struct Resolved {
     /// The value.
     pub value: Value,
-    /// What it was made from.
-    pub taint: Taint,
+    /// Whether a secret went into it: it must not be shown.
+    pub secret: bool,
     /// Where it was set.
     pub place: Option<Span>,
 }
@@ -219,7 +245,7 @@ pub struct Resolved {
 #[derive(Debug, Clone)]
 pub struct Origin {
     /// Where the template stands.
-    pub range: Range<usize>,
+    pub span: Span,
     /// What it came to; `None` for a secret.
     pub shown: Option<String>,
     /// The variables that it read, with the places where they were set.
@@ -243,9 +269,9 @@ pub struct Values<'a> {
 }
 
 impl<'a> Values<'a> {
-    /// Values with `facts` for what reads them; secrets come from `local` and `env`.
-    pub fn new(scope: &'a Scope, facts: Value, local: &'a dyn Local, env: &'a BTreeMap<String, String>) -> Self {
-        Self { local: Some(local), env: Some(env), ..Self::later(scope, facts, BTreeMap::new()) }
+    /// Values without facts; secrets come from `local` and `env`.
+    pub fn new(scope: &'a Scope, local: &'a dyn Local, env: &'a BTreeMap<String, String>) -> Self {
+        Self { local: Some(local), env: Some(env), ..Self::later(scope, Value::UNDEFINED, BTreeMap::new()) }
     }
 
     /// Values once a host has answered, with what was `known` before.
@@ -263,10 +289,34 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// All that is known and stays so, whatever the facts are.
-    pub fn lasting(&self) -> BTreeMap<String, Option<Resolved>> {
-        let lasts = |resolved: &Option<Resolved>| resolved.as_ref().is_some_and(|resolved| !resolved.taint.facts);
-        self.known.iter().filter(|(_, resolved)| lasts(resolved)).map(|(n, r)| (n.clone(), r.clone())).collect()
+    /// All that is known by now.
+    pub fn known(&self) -> BTreeMap<String, Option<Resolved>> {
+        self.known.clone()
+    }
+
+    /// All that `template` reads and that may be shown, as text: for comparing.
+    pub fn shown(&self, template: &Template<'_>, own: &BTreeMap<String, Resolved>) -> String {
+        let Ok(reads) = template.reads() else { return String::new() };
+        let known = self.scope.all_read(&reads, own).into_iter().filter_map(|name| {
+            let resolved = self.known.get(&name)?.clone()?;
+            (!resolved.secret).then(|| format!("{name}={}\0", resolved.value))
+        });
+        let own = own.iter().filter(|(name, item)| reads.names.contains(*name) && !item.secret);
+        known.chain(own.map(|(name, item)| format!("{name}={}\0", item.value))).collect()
+    }
+
+    /// Works out all that `template` reads, by whatever way, and that does not depend on facts. `false` when something
+    /// has no value, which is told.
+    pub fn prepare(&mut self, template: &Template<'_>, own: &BTreeMap<String, Resolved>) -> bool {
+        let names = match template.reads() {
+            Ok(reads) => self.scope.all_read(&reads, own),
+            Err(wrong) => {
+                self.found.push(wrong);
+                return false;
+            }
+        };
+        let early = names.into_iter().filter(|name| !self.scope.by_facts.contains(name));
+        early.fold(true, |whole, name| self.value(&name).is_some() && whole)
     }
 
     /// The value of a variable; `None` when it has none, which is told.
@@ -309,17 +359,17 @@ impl<'a> Values<'a> {
         let place = Some(Span::new(&chosen.source, chosen.node.range.clone()));
         if let Some(spec) = secret_of(&chosen.node).filter(|_| !chosen.literal) {
             let value = self.secret(variable, chosen, spec)?;
-            return Some(Resolved { value, taint: Taint { secret: true, facts: false }, place });
+            return Some(Resolved { value, secret: true, place });
         }
-        let mut taint = Taint { secret: variable.secret, facts: false };
+        let mut secret = variable.secret;
         let node = if chosen.literal {
             chosen.node.clone()
         } else {
             let (node, read) = self.render(&chosen.node, &chosen.source, &BTreeMap::new())?;
-            taint.with(read);
+            secret |= read;
             node?
         };
-        let wrong = match taint.secret {
+        let wrong = match secret {
             true => misfit(&Variable { secret: true, ..variable.clone() }, &node, &chosen.source),
             false => misfit(variable, &node, &chosen.source),
         };
@@ -327,10 +377,10 @@ impl<'a> Values<'a> {
             self.found.push(wrong);
             return None;
         }
-        if taint.secret {
+        if secret {
             node.each_text(&mut |_, text| self.secrets.learn(&Secret::new(text)));
         }
-        Some(Resolved { value: render::to_value(&node), taint, place })
+        Some(Resolved { value: render::to_value(&node), secret, place })
     }
 
     fn secret(&mut self, variable: &Variable, chosen: &Chosen, spec: &Node) -> Option<Value> {
@@ -387,7 +437,7 @@ impl<'a> Values<'a> {
         &mut self,
         template: &Template<'_>,
         own: &BTreeMap<String, Resolved>,
-    ) -> Option<(BTreeMap<String, Resolved>, Taint)> {
+    ) -> Option<(BTreeMap<String, Resolved>, bool)> {
         let reads = match template.reads() {
             Ok(reads) => reads,
             Err(wrong) => {
@@ -395,35 +445,32 @@ impl<'a> Values<'a> {
                 return None;
             }
         };
-        let mut taint = Taint { secret: false, facts: !reads.facts.is_empty() };
+        let mut secret = false;
         let mut context = BTreeMap::new();
         let mut whole = true;
         for name in &reads.names {
             let resolved = match own.get(name) {
                 Some(resolved) => Some(resolved.clone()),
-                None if name == "host" => {
-                    Some(Resolved { value: self.scope.host.clone(), taint: Taint::default(), place: None })
-                }
+                None if name == "host" => Some(Resolved { value: self.scope.host.clone(), secret: false, place: None }),
                 None => self.value(name),
             };
             match resolved {
                 Some(resolved) => {
-                    taint.with(resolved.taint);
+                    secret |= resolved.secret;
                     context.insert(name.clone(), resolved);
                 }
                 None => whole = false,
             }
         }
-        if taint.facts {
-            let facts = Resolved { value: self.facts.clone(), taint: Taint { secret: false, facts: true }, place: None };
-            context.insert("facts".into(), facts);
+        if !reads.facts.is_empty() {
+            context.insert("facts".into(), Resolved { value: self.facts.clone(), secret: false, place: None });
         }
-        whole.then_some((context, taint))
+        whole.then_some((context, secret))
     }
 
-    /// What a template or expression comes to. `None` when it fails, which is told.
-    pub fn text(&mut self, template: &Template<'_>, own: &BTreeMap<String, Resolved>) -> Option<(Value, Taint)> {
-        let (context, taint) = self.context(template, own)?;
+    /// What a template or expression comes to, and whether a secret went into it. `None` when it fails, which is told.
+    pub fn text(&mut self, template: &Template<'_>, own: &BTreeMap<String, Resolved>) -> Option<(Value, bool)> {
+        let (context, secret) = self.context(template, own)?;
         let values: BTreeMap<String, Value> = context.iter().map(|(n, r)| (n.clone(), r.value.clone())).collect();
         let rendered = match template.expression {
             true => render::evaluate(template.text, &values),
@@ -433,14 +480,15 @@ impl<'a> Values<'a> {
         match rendered {
             Ok(value) => {
                 if let Some(range) = template.range.clone().filter(|_| !context.is_empty()) {
+                    let span = Span::new(template.source, range);
                     let read = context.iter().map(|(name, resolved)| (name.clone(), resolved.place.clone())).collect();
-                    let shown = (!taint.secret).then(|| shorten(&value));
-                    self.origins.push(Origin { range, shown, read });
+                    let shown = (!secret).then(|| shorten(&value));
+                    self.origins.push(Origin { span, shown, read });
                 }
-                Some((value, taint))
+                Some((value, secret))
             }
             Err(mut slip) => {
-                if taint.secret && slip.undefined.is_none() {
+                if secret && slip.undefined.is_none() {
                     slip.message = "this can not be rendered with the secret that it reads".into();
                 }
                 self.found.push(template.told(&slip, &paths(&context)));
@@ -449,15 +497,15 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// `node` with every string in it rendered. `None` when one fails, which is told; the inner `None` is the value
-    /// `none`.
+    /// `node` with every string in it rendered, and whether a secret went into it. `None` when one fails, which is
+    /// told; the inner `None` is the value `none`.
     pub fn render(
         &mut self,
         node: &Node,
         source: &Arc<Source>,
         own: &BTreeMap<String, Resolved>,
-    ) -> Option<(Option<Node>, Taint)> {
-        let mut taint = Taint::default();
+    ) -> Option<(Option<Node>, bool)> {
+        let mut secret = false;
         let data = match &node.data {
             Data::Text(text) if render::is_template(text) => return self.string(node, source, own),
             Data::List(list) => {
@@ -465,7 +513,7 @@ impl<'a> Values<'a> {
                 let mut rendered = Vec::new();
                 for item in items {
                     let (item, read) = item?;
-                    taint.with(read);
+                    secret |= read;
                     rendered.extend(item);
                 }
                 Data::List(rendered)
@@ -476,14 +524,14 @@ impl<'a> Values<'a> {
                 let mut rendered = Table::default();
                 for (entry, item) in items {
                     let (item, read) = item?;
-                    taint.with(read);
+                    secret |= read;
                     rendered.entries.extend(item.map(|node| Entry { node, ..entry.clone() }));
                 }
                 Data::Table(rendered)
             }
-            _ => return Some((Some(node.clone()), taint)),
+            _ => return Some((Some(node.clone()), secret)),
         };
-        Some((Some(Node { range: node.range.clone(), data }), taint))
+        Some((Some(Node { range: node.range.clone(), data }), secret))
     }
 
     fn string(
@@ -491,11 +539,11 @@ impl<'a> Values<'a> {
         node: &Node,
         source: &Arc<Source>,
         own: &BTreeMap<String, Resolved>,
-    ) -> Option<(Option<Node>, Taint)> {
+    ) -> Option<(Option<Node>, bool)> {
         let template = Template::of(source, node)?;
-        let (value, taint) = self.text(&template, own)?;
+        let (value, secret) = self.text(&template, own)?;
         match render::to_node(&value, &node.range) {
-            Ok(node) => Some((node, taint)),
+            Ok(node) => Some((node, secret)),
             Err(why) => {
                 self.found.push(Diagnostic::error(why).at(template.whole(), ""));
                 None

@@ -187,7 +187,9 @@ pub fn read_value(text: &str, range: &Range<usize>) -> Result<Node, String> {
 fn phrase(message: &str) -> String {
     let mut letters = message.chars();
     match letters.next() {
-        Some(first) if !message.starts_with(|c: char| c.is_uppercase()) || message.len() < 2 => format!("{first}{}", letters.as_str()),
+        Some(first) if !message.starts_with(|c: char| c.is_uppercase()) || message.len() < 2 => {
+            format!("{first}{}", letters.as_str())
+        }
         Some(first) => format!("{}{}", first.to_lowercase(), letters.as_str()),
         None => "this is not TOML".into(),
     }

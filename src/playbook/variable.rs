@@ -189,13 +189,17 @@ impl Variable {
         if self.choices.is_empty() || self.choices.iter().any(|choice| choice.data == node.data) {
             return Ok(());
         }
-        let choices: Vec<String> = self.choices.iter().map(|choice| super::render::to_value(choice).to_string()).collect();
+        let choices: Vec<String> =
+            self.choices.iter().map(|choice| super::render::to_value(choice).to_string()).collect();
         let near = node.text().and_then(|text| nearest(text, choices.iter().map(String::as_str)));
         let list = choices.iter().map(|choice| format!("`{choice}`")).collect::<Vec<_>>().join(", ");
         Err(Misfit {
             message: format!("`{name}` can not have this value"),
             label: "not one of its choices".into(),
-            help: near.map_or_else(|| format!("choose one of {list}"), |near| format!("did you mean `{near}`? (choices: {list})")),
+            help: near.map_or_else(
+                || format!("choose one of {list}"),
+                |near| format!("did you mean `{near}`? (choices: {list})"),
+            ),
         })
     }
 }

@@ -125,6 +125,7 @@ macro_rules! laws {
 laws! {
     packages: packages::Packages,
     file: file::File,
+    template: template::Template,
     service: service::Service,
     apt_repository: apt_repository::AptRepository,
     unattended_upgrades: unattended_upgrades::UnattendedUpgrades,

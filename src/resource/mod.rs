@@ -46,6 +46,7 @@ mod sshd_foreign;
 pub mod sudoers;
 pub mod swap;
 pub mod sysctl;
+pub mod template;
 pub mod unattended_upgrades;
 pub mod user;
 pub mod volume;
@@ -253,6 +254,7 @@ impl<R: Resource> Kind for Of<R> {
 pub static KINDS: &[&dyn Kind] = &[
     &Of::<packages::Packages>::KIND,
     &Of::<file::File>::KIND,
+    &Of::<template::Template>::KIND,
     &Of::<service::Service>::KIND,
     &Of::<apt_repository::AptRepository>::KIND,
     &Of::<unattended_upgrades::UnattendedUpgrades>::KIND,

@@ -99,7 +99,7 @@ impl JsonSchema for PasswordChoice {
         "PasswordChoice".into()
     }
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string" })
+        schemars::json_schema!({ "type": "string", "writeOnly": true })
     }
 }
 

@@ -1,0 +1,258 @@
+//! A rendered table to a resource, with every mistake told at the place where the user wrote it. Pure.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::base::diagnostic::nearest;
+use crate::base::secret::Redactor;
+use crate::base::{Diagnostic, Source, Span};
+use crate::playbook::scope::Origin;
+use crate::playbook::tree::{Data, Entry, Node};
+use crate::resource::{Declared, Kind};
+
+/// A task's table, rendered.
+pub(super) struct Rendered<'a> {
+    /// What it declares.
+    pub kind: &'static dyn Kind,
+    /// The file.
+    pub source: &'a Arc<Source>,
+    /// Where the resource is named.
+    pub named: Range<usize>,
+    /// The table.
+    pub table: Node,
+    /// The strings in it that were rendered.
+    pub origins: &'a [Origin],
+    /// What must not be shown.
+    pub secrets: &'a Redactor,
+}
+
+/// Mistakes that are told of one table at most.
+const MOST: usize = 20;
+
+impl Rendered<'_> {
+    /// The resource. Errors: all that is wrong with the table.
+    pub(super) fn decode(mut self) -> Result<Box<dyn Declared>, Vec<Diagnostic>> {
+        let mut wrong = Vec::new();
+        let mut removed: Vec<String> = Vec::new();
+        // A decoder stops at its first mistake: what it blames is taken out, and the rest is read again.
+        for _ in 0..MOST {
+            let error = match self.kind.decode(self.table.to_toml().into()) {
+                Ok((resource, problems)) if wrong.is_empty() => {
+                    let problems: Vec<Diagnostic> = problems.into_iter().map(|problem| self.problem(problem)).collect();
+                    return if problems.is_empty() { Ok(resource) } else { Err(problems) };
+                }
+                Ok(_) => return Err(wrong),
+                Err(error) => error,
+            };
+            let range = error.span().unwrap_or_else(|| self.table.range.clone());
+            let path = blamed(&self.table, &range, error.message());
+            let missing = quoted(error.message(), "missing field");
+            let of_removed = missing
+                .is_some_and(|name| removed.iter().any(|other| other == name || other.ends_with(&format!(".{name}"))));
+            if !of_removed {
+                wrong.push(self.told(error.message(), &path, &range));
+            }
+            // A missing field can not be taken out; nor is there more to be read without it.
+            if path.is_empty() || of_removed || !remove(&mut self.table, &path) {
+                break;
+            }
+            removed.push(path.join("."));
+        }
+        Err(wrong)
+    }
+
+    fn origin(&self, range: &Range<usize>) -> Option<&Origin> {
+        self.origins.iter().find(|origin| origin.span.range == *range && origin.span.source == *self.source)
+    }
+
+    fn at(&self, diagnostic: Diagnostic, range: &Range<usize>, label: &str) -> Diagnostic {
+        let Some(origin) = self.origin(range) else {
+            return diagnostic.at(Span::new(self.source, range.clone()), label);
+        };
+        let label = match &origin.shown {
+            Some(shown) => format!("this renders to {}", self.secrets.redact(shown)),
+            None => "this holds a secret".to_owned(),
+        };
+        let mut diagnostic = diagnostic.at(Span::new(self.source, range.clone()), label);
+        for (name, place) in &origin.read {
+            if let Some(place) = place {
+                diagnostic = diagnostic.also(place.clone(), format!("`{name}` is set here"));
+            }
+        }
+        diagnostic
+    }
+
+    fn problem(&self, problem: crate::resource::Problem) -> Diagnostic {
+        let whole = problem.field.is_empty();
+        let range = if whole { self.named.clone() } else { self.table.place_of(&problem.field) };
+        let range = if range == self.table.range { self.named.clone() } else { range };
+        let diagnostic = self.at(Diagnostic::error(self.secrets.redact(&problem.message)), &range, "");
+        match problem.help {
+            Some(help) => diagnostic.help(self.secrets.redact(&help)),
+            None => diagnostic,
+        }
+    }
+
+    /// serde's message in our words.
+    fn told(&self, message: &str, path: &[String], range: &Range<usize>) -> Diagnostic {
+        let kind = self.kind.name();
+        let field = path.join(".");
+        let outer = match path.split_last() {
+            Some((_, outer)) if !outer.is_empty() => format!("`{kind}.{}`", outer.join(".")),
+            _ => format!("`{kind}`"),
+        };
+        if let Some(name) = quoted(message, "unknown field") {
+            let known = known_names(message);
+            let diagnostic = Diagnostic::error(format!("unknown key `{name}` in {outer}"));
+            return did_you_mean(self.at(diagnostic, range, &format!("not a key of {outer}")), name, &known, "keys");
+        }
+        if let Some(name) = quoted(message, "missing field") {
+            let inside = if field.is_empty() { format!("`{kind}`") } else { format!("`{kind}.{field}`") };
+            let range = if field.is_empty() { self.named.clone() } else { range.clone() };
+            let diagnostic = Diagnostic::error(format!("{inside} needs `{name}`"));
+            return self.at(diagnostic, &range, "").help(format!("add `{name} = …`"));
+        }
+        let field = if field.is_empty() { kind.to_owned() } else { field };
+        if self.origin(range).is_some_and(|origin| origin.shown.is_none()) {
+            return self.at(Diagnostic::error(format!("`{field}` can not be this secret")), range, "");
+        }
+        if let Some(name) = quoted(message, "unknown variant") {
+            let diagnostic = self.at(Diagnostic::error(format!("`{field}` can not be `{name}`")), range, "");
+            return did_you_mean(diagnostic, name, &known_names(message), "choices");
+        }
+        if let Some(rest) = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "))
+            && let Some((found, expected)) = rest.split_once(", expected ")
+        {
+            let expected = words(expected);
+            let message = format!("`{field}` must be {expected}, not {}", self.secrets.redact(&words(found)));
+            return self.at(Diagnostic::error(message), range, &format!("expected {expected}"));
+        }
+        let (what, help) = match message.split_once(": ") {
+            // Our own types say the rule behind a colon: it reads best as the thing to do.
+            Some((what, help)) if what.contains("is not") => (what, Some(help)),
+            _ => (message, None),
+        };
+        let diagnostic = self.at(Diagnostic::error(self.secrets.redact(what)), range, "");
+        match help {
+            Some(help) => diagnostic.help(self.secrets.redact(help)),
+            None => diagnostic,
+        }
+    }
+}
+
+/// The word in backticks behind `prefix`.
+fn quoted<'m>(message: &'m str, prefix: &str) -> Option<&'m str> {
+    let rest = message.strip_prefix(prefix)?.trim_start().strip_prefix('`')?;
+    // The word is the user's and may hold backticks of its own.
+    match rest.find("`, expected ").or_else(|| rest.find("`, there are no ")) {
+        Some(end) => Some(&rest[..end]),
+        None => rest.strip_suffix('`'),
+    }
+}
+
+/// All that serde says it expected.
+fn known_names(message: &str) -> Vec<&str> {
+    let Some((_, list)) = message.rsplit_once("`, expected ") else { return Vec::new() };
+    list.split('`').skip(1).step_by(2).collect()
+}
+
+fn did_you_mean(diagnostic: Diagnostic, word: &str, known: &[&str], what: &str) -> Diagnostic {
+    let list = format!("{what}: {}", known.join(", "));
+    match nearest(word, known.iter().copied()) {
+        Some(near) => diagnostic.help(format!("did you mean `{near}`? ({list})")),
+        None if known.is_empty() => diagnostic,
+        None => diagnostic.help(list),
+    }
+}
+
+/// serde's names of types in the words of this program.
+fn words(text: &str) -> String {
+    let known = [
+        ("sequence", "a list"),
+        ("a sequence", "a list"),
+        ("map", "a table"),
+        ("a map", "a table"),
+        ("string or table", "a string or a table"),
+        ("u8", "a whole number from 0 to 255"),
+        ("u16", "a whole number from 0 to 65535"),
+        ("u32", "a whole number that is not negative"),
+        ("u64", "a whole number that is not negative"),
+        ("usize", "a whole number that is not negative"),
+        ("i32", "a whole number"),
+        ("i64", "a whole number"),
+        ("f64", "a number"),
+    ];
+    if let Some((_, ours)) = known.iter().find(|(serde, _)| *serde == text) {
+        return (*ours).to_owned();
+    }
+    if text.starts_with("struct ") {
+        return "a table".to_owned();
+    }
+    for (serde, ours) in
+        [("string ", "the string "), ("integer ", "the integer "), ("boolean ", ""), ("floating point ", "the number ")]
+    {
+        if let Some(rest) = text.strip_prefix(serde) {
+            return format!("{ours}{rest}");
+        }
+    }
+    text.to_owned()
+}
+
+/// The path of the key or value that `range` points at: the deepest that fits. A table that misses a field is blamed
+/// itself.
+fn blamed(table: &Node, range: &Range<usize>, message: &str) -> Vec<String> {
+    let unknown = quoted(message, "unknown field");
+    let mut path = Vec::new();
+    let mut node = table;
+    loop {
+        let step: Option<(String, &Node, bool)> =
+            match &node.data {
+                Data::Table(table) => {
+                    let named =
+                        |entry: &&Entry| unknown.is_some_and(|name| entry.key == name) && entry.key_range == *range;
+                    let around = |entry: &&Entry| contains(&entry.node.range, range);
+                    table.entries.iter().find(named).map(|entry| (entry.key.clone(), &entry.node, true)).or_else(|| {
+                        table.entries.iter().find(around).map(|entry| (entry.key.clone(), &entry.node, false))
+                    })
+                }
+                Data::List(list) => {
+                    let index = list.iter().position(|item| contains(&item.range, range));
+                    index.map(|index| (index.to_string(), &list[index], false))
+                }
+                _ => None,
+            };
+        let Some((key, next, named)) = step else { return path };
+        path.push(key);
+        if named || next.range == *range && unknown.is_none() && !matches!(next.data, Data::List(_)) {
+            return path;
+        }
+        node = next;
+    }
+}
+
+fn contains(outer: &Range<usize>, inner: &Range<usize>) -> bool {
+    outer.start <= inner.start && inner.end <= outer.end
+}
+
+fn remove(node: &mut Node, path: &[String]) -> bool {
+    let Some((first, rest)) = path.split_first() else { return false };
+    match &mut node.data {
+        Data::Table(table) => {
+            let Some(at) = table.entries.iter().position(|entry| entry.key == *first) else { return false };
+            if rest.is_empty() {
+                table.entries.remove(at);
+                return true;
+            }
+            remove(&mut table.entries[at].node, rest)
+        }
+        Data::List(list) => match first.parse::<usize>().ok().filter(|index| *index < list.len()) {
+            Some(index) if rest.is_empty() => {
+                list.remove(index);
+                true
+            }
+            Some(index) => remove(&mut list[index], rest),
+            None => false,
+        },
+        _ => false,
+    }
+}
