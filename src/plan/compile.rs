@@ -12,7 +12,8 @@ use crate::base::secret::Redactor;
 use crate::base::{Diagnostic, Diagnostics, Digest, Source, Span};
 use crate::inventory::Host;
 use crate::playbook::place::Template;
-use crate::playbook::scope::{Resolved, Scope, Values};
+use crate::playbook::scope::Scope;
+use crate::playbook::values::{Resolved, Values};
 use crate::playbook::{Local, Playbook, Playbooks, Settings, TaskText, Variable, facts};
 
 /// What is to be true of one host.
@@ -275,7 +276,11 @@ impl Compiler<'_> {
         let by_facts = table.templates().iter().any(|template| self.scope.reads_facts(template));
         if by_facts {
             let templates = table.templates();
-            if !templates.iter().fold(true, |whole, template| self.values.prepare(template, &own) && whole) {
+            let mut whole = true;
+            for template in &templates {
+                whole &= self.values.prepare(template, &own);
+            }
+            if !whole {
                 return None;
             }
             let read: String = templates.iter().map(|template| self.values.shown(template, &own)).collect();

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::base::diagnostic::nearest;
 use crate::base::secret::Redactor;
 use crate::base::{Diagnostic, Source, Span};
-use crate::playbook::scope::Origin;
 use crate::playbook::tree::{Data, Entry, Node};
+use crate::playbook::values::Origin;
 use crate::resource::{Declared, Kind};
 
 /// A task's table, rendered.

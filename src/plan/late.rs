@@ -12,8 +12,9 @@ use crate::base::{Diagnostic, Diagnostics};
 use crate::machine::{Blocked, Machine, Question, System, SystemState};
 use crate::playbook::facts;
 use crate::playbook::place::Template;
-use crate::playbook::scope::{Resolved, Scope, Values};
+use crate::playbook::scope::Scope;
 use crate::playbook::tree::Node;
+use crate::playbook::values::{Resolved, Values};
 use crate::resource::Declared;
 
 /// What is known of a task's variables without facts.

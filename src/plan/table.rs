@@ -8,8 +8,8 @@ use super::decode::Rendered;
 use crate::base::{Diagnostic, Source, Span};
 use crate::playbook::check::unknown_fields;
 use crate::playbook::place::Template;
-use crate::playbook::scope::{Resolved, Values};
 use crate::playbook::tree::{Data, Entry, Node, Table};
+use crate::playbook::values::{Resolved, Values};
 use crate::playbook::{Playbook, TaskText, check, render};
 use crate::resource::{Declared, Kind};
 

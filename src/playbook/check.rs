@@ -92,7 +92,7 @@ impl Checker<'_> {
             templates |= render::is_template(text);
             self.reads(Template::of(&variable.source, node), false);
         });
-        if !templates && super::scope::secret_of(default).is_none() {
+        if !templates && super::values::secret_of(default).is_none() {
             misfit(variable, default, &variable.source).into_iter().for_each(|wrong| self.found.push(wrong));
         }
     }
@@ -127,7 +127,7 @@ impl Checker<'_> {
         let Some(template) = template else { return };
         let reads = match template.reads() {
             Ok(reads) => reads,
-            Err(wrong) => return self.found.push(wrong),
+            Err(wrong) => return self.found.push(*wrong),
         };
         let known = || self.playbooks.variables.keys().map(String::as_str).chain(["host", "facts", "item"]);
         for name in &reads.names {

@@ -30,6 +30,7 @@ pub mod reader;
 pub mod render;
 pub mod scope;
 pub mod tree;
+pub mod values;
 pub mod variable;
 
 pub use local::{Disk, Local, Memory};

@@ -52,7 +52,7 @@ impl<'a> Template<'a> {
     }
 
     /// What it reads.
-    pub fn reads(&self) -> Result<Reads, Diagnostic> {
+    pub fn reads(&self) -> Result<Reads, Box<Diagnostic>> {
         let reads = if self.expression {
             render::reads_of_expression(self.text)
         } else if render::is_template(self.text) {
@@ -60,7 +60,7 @@ impl<'a> Template<'a> {
         } else {
             Ok(Reads::default())
         };
-        reads.map_err(|slip| self.told(&slip, &[]))
+        reads.map_err(|slip| Box::new(self.told(&slip, &[])))
     }
 
     /// A slip as a mistake; `known` are the paths that an undefined one may have meant.
