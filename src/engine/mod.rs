@@ -17,6 +17,7 @@ use crate::ssh::{Connector, Target};
 
 pub mod consent;
 pub mod fleet;
+pub mod guard;
 mod guarded;
 mod host;
 mod probe;
