@@ -110,34 +110,26 @@ guard_back_account() {
 	fi
 }
 
-# guard_ufw_off TOOL: take ufw's chains out of the running firewall of one family; all others stay.
-guard_ufw_off() {
-	for guard_chain in INPUT FORWARD OUTPUT; do
-		"$1" -w 5 -P "$guard_chain" ACCEPT
-		"$1" -w 5 -S "$guard_chain" | while read -r guard_word guard_name guard_rest; do
-			case "$guard_word $guard_rest" in
-				'-A -j ufw'*) "$1" -w 5 -D "$guard_name" -j "${guard_rest#-j }" ;;
-			esac
-		done
-	done
-	"$1" -w 5 -S | sed -n 's/^-N \(ufw[^ ]*\)$/\1/p' >"$guard_home/chains"
-	while read -r guard_name; do
-		"$1" -w 5 -F "$guard_name"
-	done <"$guard_home/chains"
-	while read -r guard_name; do
-		"$1" -w 5 -X "$guard_name"
-	done <"$guard_home/chains"
-	rm -f -- "$guard_home/chains"
-}
-
-# guard_back_live FAMILY SAVED: ufw's chains and the policies as they were in the running firewall.
+# guard_back_live TOOL SAVED: ufw's chains and the policies as they were in the running firewall, in one stroke; the
+# chains of others stay.
 guard_back_live() {
 	command -v "$1" >/dev/null && [ -s "$2" ] || return 0
-	guard_ufw_off "$1" >/dev/null 2>&1
-	awk '/^\*filter/ || /^COMMIT/ || /^:ufw/ || /^-A ufw/ { print; next }
-		/^:(INPUT|FORWARD|OUTPUT) / { print $1, $2, "[0:0]"; next }
-		/^-A (INPUT|FORWARD|OUTPUT) -j ufw/ { print }' "$2" | "$1-restore" -w 5 --noflush ||
+	"$1-save" -t filter >"$guard_home/live" 2>/dev/null
+	awk 'BEGIN { print "*filter" }
+		FILENAME == ARGV[1] && /^:ufw/ { now[substr($1, 2)] = 1; print "-F", substr($1, 2); next }
+		FILENAME == ARGV[1] && /^-A (INPUT|FORWARD|OUTPUT) -j ufw/ { sub(/^-A/, "-D"); print; next }
+		FILENAME == ARGV[1] { next }
+		/^:ufw/ && !(substr($1, 2) in now) { print "-N", substr($1, 2) }
+		/^:(INPUT|FORWARD|OUTPUT) / { print "-P", substr($1, 2), $2 }
+		/^-A ufw/ || /^-A (INPUT|FORWARD|OUTPUT) -j ufw/ { print }
+		END { print "COMMIT" }' "$guard_home/live" "$2" | "$1-restore" -w 5 --noflush ||
 		guard_problem "the running firewall ($1) can not be put back"
+	# Chains that came later are empty now and go, unless somebody else leads to them.
+	sed -n 's/^:\(ufw[^ ]*\) .*/\1/p' "$guard_home/live" >"$guard_home/chains"
+	while read -r guard_name; do
+		grep -q "^:$guard_name " "$2" || "$1" -w 5 -X "$guard_name" 2>/dev/null
+	done <"$guard_home/chains"
+	rm -f -- "$guard_home/chains" "$guard_home/live"
 }
 
 # guard_back_firewall SAVED
