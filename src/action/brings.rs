@@ -7,9 +7,10 @@ use crate::base::name::{AbsPath, PackageName, UnitName};
 use crate::machine::account::Number;
 use crate::machine::docker::{self, DockerNetworkState, DockerState};
 use crate::machine::file::FileState;
+use crate::machine::ufw::Firewall;
 use crate::machine::unit::Active;
 use crate::machine::{
-    Docker, DockerNetwork, File, Group, GroupState, Machine, Package, PackageState, System, SystemState, Unit,
+    Docker, DockerNetwork, File, Group, GroupState, Machine, Package, PackageState, System, SystemState, Ufw, Unit,
     UnitState, User, UserState,
 };
 
@@ -21,7 +22,13 @@ pub(super) fn installed(machine: &mut Machine, packages: &BTreeSet<PackageName>)
         let was_absent = !machine.known(&package).is_some_and(PackageState::is_installed);
         machine.set(package, PackageState::Installed { version: None, held: false });
         match Brings::of(name.as_str()) {
-            Some(brings) if was_absent => brings.effect(machine),
+            Some(brings) if was_absent => {
+                brings.effect(machine);
+                if name.as_str() == "ufw" {
+                    // As the package leaves it: off, without a rule.
+                    machine.update(&Ufw::Here, |state| state.ufw = Some(Firewall::stock()));
+                }
+            }
             Some(_) => {}
             None => foretold = false,
         }

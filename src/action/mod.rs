@@ -24,6 +24,7 @@ pub mod sshd;
 pub mod sudoers;
 pub mod swap;
 pub mod sysctl;
+pub mod ufw;
 pub mod unit;
 pub mod volume;
 
@@ -38,6 +39,7 @@ pub use sshd::{ConfigureSshd, PruneModuli};
 pub use sudoers::WriteSudoers;
 pub use swap::{ActivateSwap, MakeSwap, RemoveSwap};
 pub use sysctl::{SetSysctls, WriteSysctls};
+pub use ufw::ConfigureUfw;
 pub use unit::{ControlUnit, ReloadSystemd};
 pub use volume::{GrowFileSystem, MakeFileSystem, WriteUnitFile};
 
@@ -238,4 +240,6 @@ actions! {
     GrowFileSystem,
     /// Write a file of a systemd unit.
     WriteUnitFile,
+    /// Set ufw's rules and policies, on or off.
+    ConfigureUfw,
 }

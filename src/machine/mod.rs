@@ -35,6 +35,7 @@ pub mod sysctl;
 pub mod system;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod ufw;
 pub mod unit;
 
 pub use account::{Group, GroupState, User, UserState};
@@ -52,6 +53,7 @@ pub use sshd::{SshLogin, SshLoginState, Sshd, SshdState};
 pub use swap::{SwapFile, SwapFileState, Swaps, SwapsState};
 pub use sysctl::{Sysctl, SysctlFiles, SysctlFilesState, SysctlState};
 pub use system::{System, SystemState};
+pub use ufw::{Ufw, UfwState};
 pub use unit::{Unit, UnitState};
 
 /// A typed question about a host. The implementing type is the question; one file holds all there is to it.
@@ -496,4 +498,6 @@ sorts! {
     mount_points: MountPoint,
     /// A block device.
     block_devices: BlockDevice,
+    /// ufw and its rivals.
+    ufw: Ufw,
 }

@@ -146,6 +146,7 @@ laws! {
     sysctl: sysctl::Sysctl,
     mount: mount::Mount,
     volume: volume::Volume,
+    ufw: ufw::Ufw,
 }
 
 #[test]

@@ -47,6 +47,7 @@ pub mod sudoers;
 pub mod swap;
 pub mod sysctl;
 pub mod template;
+pub mod ufw;
 pub mod unattended_upgrades;
 pub mod user;
 pub mod volume;
@@ -275,6 +276,7 @@ pub static KINDS: &[&dyn Kind] = &[
     &Of::<sysctl::Sysctl>::KIND,
     &Of::<mount::Mount>::KIND,
     &Of::<volume::Volume>::KIND,
+    &Of::<ufw::Ufw>::KIND,
 ];
 
 /// The kind of that name.
