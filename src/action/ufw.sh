@@ -47,7 +47,7 @@ ufw_rule() (
 	if [ "$ufw_operation" = add ] && [ -n "$ufw_comment" ]; then
 		set -- "$@" comment "$ufw_comment"
 	fi
-	ufw --force "$@"
+	ufw "$@"
 )
 
 # ufw_lets_in PORT: the rules let everybody in there.

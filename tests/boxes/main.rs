@@ -5,6 +5,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test tells its failure by a panic")]
 
+mod access;
 mod apt;
 mod blank;
 mod docker;
