@@ -34,9 +34,9 @@ pub struct Volume {
     /// Its file system. One that is there already must be of this type.
     #[serde(default)]
     pub filesystem: FileSystem,
-    /// Label that a new file system gets; one that is there already must bear it. At most 12 characters.
+    /// Label that a new file system gets; one that is there already must bear it. At most 12 characters; empty for any.
     #[serde(default)]
-    pub label: Option<String>,
+    pub label: String,
     /// Size below which a device is not the one that is meant, such as `10G`.
     #[serde(default)]
     pub minimum_size: Size,
@@ -185,8 +185,8 @@ impl Volume {
             return Err(Blocked::refused(format!("{here} is read-only"), "attach it so that it can be written"));
         }
         if device.kind == kind {
-            return match &self.label {
-                Some(label) if *label != device.label => Err(Blocked::refused(
+            return match self.label.as_str() {
+                label if !label.is_empty() && label != device.label => Err(Blocked::refused(
                     format!("{here} holds an {kind} file system labelled `{}`, and not `{label}`", device.label),
                     "is it the right device? correct `device` or `label`",
                 )),
@@ -195,7 +195,7 @@ impl Volume {
         }
         self.must_be_blank(table, device, &here)?;
         let uuid = self.new_uuid(machine, device)?;
-        let label = self.label.clone().unwrap_or_default();
+        let label = self.label.clone();
         let format = MakeFileSystem {
             device: self.device.clone(),
             node: device.node.clone(),
@@ -340,8 +340,8 @@ impl Resource for Volume {
             );
         }
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if self.label.as_ref().is_some_and(|label| label.is_empty() || label.len() > 12 || !label.chars().all(plain)) {
-            problems.push("label", "a label has 1 to 12 letters, digits and `-_.`", None);
+        if self.label.len() > 12 || !self.label.chars().all(plain) {
+            problems.push("label", "a label has at most 12 letters, digits and `-_.`", None);
         }
         for (at, directory) in self.directories.iter().enumerate() {
             if self.folder(directory).is_none() || directory.path.starts_with('/') {
@@ -434,7 +434,7 @@ impl Resource for Volume {
         use proptest::prelude::*;
         let kind = proptest::sample::select(vec![FileSystem::Ext4, FileSystem::Xfs]);
         let options = proptest::sample::select(vec![vec![], vec!["noatime".to_owned()], vec!["ro".to_owned()]]);
-        let label = proptest::sample::select(vec![None, Some("data".to_owned())]);
+        let label = proptest::sample::select(vec![String::new(), "data".to_owned()]);
         let minimum = prop_oneof![Just(0u64), Just(1000)];
         (kind, options, label, minimum, any::<bool>(), any::<bool>())
             .prop_map(|(filesystem, options, label, minimum, folder, before_docker)| {

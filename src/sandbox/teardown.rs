@@ -84,6 +84,10 @@ fn remove_tree(path: &Path) -> Result<()> {
     let mut last = Ok(());
     wait_until(Duration::from_secs(5), || {
         last = run(&["rm", "-rf", "--one-file-system", "--", &path.to_string_lossy()]).map(drop);
+        if last.is_err() {
+            // A mount point that a playbook has made immutable.
+            let _ = run(&["chattr", "-R", "-f", "-i", "--", &path.to_string_lossy()]);
+        }
         last.is_ok() && !path.exists()
     });
     last

@@ -10,3 +10,4 @@ mod apt;
 mod blank;
 mod docker;
 mod repository;
+mod storage;
