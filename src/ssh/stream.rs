@@ -143,3 +143,41 @@ impl AsyncWrite for Process {
         Pin::new(&mut self.input).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test]
+    async fn a_stuck_write_fails_and_a_slow_one_does_not() {
+        let (near, _nobody_reads) = tokio::io::duplex(16);
+        let (mut watched, _) = Watched::new(Box::new(near), Duration::from_millis(200));
+        let error = watched.write_all(&[7; 100]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        let (near, mut far) = tokio::io::duplex(16);
+        let (mut watched, _) = Watched::new(Box::new(near), Duration::from_millis(200));
+        let reader = tokio::spawn(async move {
+            let mut buffer = [0; 5];
+            while let Ok(1..) = far.read(&mut buffer).await {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        });
+        // Takes longer than the limit as a whole; each step of it does not.
+        watched.write_all(&[7; 400]).await.unwrap();
+        drop(watched);
+        reader.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_greeting_is_kept_up_to_the_version() {
+        let (near, mut far) = tokio::io::duplex(4096);
+        let (mut watched, greeting) = Watched::new(Box::new(near), Duration::from_secs(1));
+        far.write_all(b"a notice\x1b[2J\r\nSSH-2.0-Test one\r\n\0\0binary").await.unwrap();
+        drop(far);
+        watched.read_to_end(&mut Vec::new()).await.unwrap();
+        let (before, version) = greeting.lines();
+        assert_eq!(before, ["a notice\\u{1b}[2J"]);
+        assert_eq!(version.as_deref(), Some("SSH-2.0-Test one"));
+    }
+}
