@@ -1,7 +1,7 @@
 //! The way to a host: jump hosts, shared by many, and proxy commands.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -55,14 +55,33 @@ async fn a_jump_host_that_forwards_nothing_says_so() {
     assert!(error.help().unwrap().contains("AllowTcpForwarding"));
 }
 
+/// A proxy command of one process: what it is killed with leaves nothing behind.
+fn through(proxy: &Sshd, server: &Sshd) -> String {
+    let known = proxy.path("proxy_known_hosts");
+    std::fs::write(&known, format!("[127.0.0.1]:{} {}\n", proxy.port, proxy.host_key())).unwrap();
+    format!(
+        "exec ssh -F none -i {} -o IdentitiesOnly=yes -o BatchMode=yes -o UserKnownHostsFile={} -p {} -W 127.0.0.1:{} 127.0.0.1",
+        proxy.path("id").display(),
+        known.display(),
+        proxy.port,
+        server.port
+    )
+}
+
 #[tokio::test]
-async fn a_proxy_command_carries_a_connection() {
-    let server = Sshd::start("");
-    let command = format!("exec bash -c 'exec 3<>/dev/tcp/127.0.0.1/{}; cat <&3 & exec cat >&3'", server.port);
-    let target = Target { proxy_command: Some(command), ..server.target() };
+async fn a_proxy_command_carries_a_connection_and_ends_with_it() {
+    let (proxy, server) = (Sshd::start(""), Sshd::start(""));
+    let target = Target { proxy_command: Some(through(&proxy, &server)), ..server.target() };
     let connector = Connector::new(Policy::default(), Arc::new(Refuse));
     let connection = connector.connect(&target).await.unwrap();
     assert_eq!(connection.exec("echo there", b"").await.unwrap().stdout, b"there\n");
+    connection.close().await;
+    let limit = Instant::now() + Duration::from_secs(20);
+    // Its own server sees it go.
+    while !proxy.log().contains("closed by") && !proxy.log().contains("Disconnected from") {
+        assert!(Instant::now() < limit, "the proxy command lives on: {}", proxy.log());
+        tokio::task::yield_now().await;
+    }
     let broken = Target { proxy_command: Some("exit 3".to_owned()), connect_timeout: Duration::from_secs(5), ..target };
     let error = connector.connect(&broken).await.unwrap_err();
     assert!(matches!(error, ConnectError::Closed { .. }), "{error:?}");
