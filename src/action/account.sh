@@ -78,7 +78,9 @@ account_home() {
 
 # account_user_remove NAME: the home stays.
 account_user_remove() {
-	getent -s files passwd "$1" >/dev/null || return 0
+	account_uid=$(account_field "$1" 3) || return 0
+	# systemd keeps a manager for the user for a while after the last logout. A login that still is holds userdel up.
+	systemctl stop "user@$account_uid.service" 2>/dev/null
 	userdel -- "$1"
 }
 

@@ -119,11 +119,11 @@ const TABLE: &[Brings] = &[
             "parted",
             "restic",
             "sqlite3",
-            "tzdata",
             "zstd",
         ],
         ..NOTHING
     },
+    Brings { packages: &["tzdata"], makes: &["/etc/localtime", "/etc/timezone", "/usr/share/zoneinfo"], ..NOTHING },
     Brings { packages: &["sudo"], makes: &["/etc/sudoers", "/etc/sudoers.d"], ..NOTHING },
     Brings {
         packages: &["openssh-server"],

@@ -19,7 +19,9 @@ mod brings;
 pub mod docker;
 pub mod file;
 pub mod mount;
+pub mod node;
 pub mod package;
+pub mod service;
 pub mod sshd;
 pub mod sudoers;
 pub mod swap;
@@ -34,7 +36,9 @@ pub use authorized_keys::WriteAuthorizedKeys;
 pub use docker::{ConfigureDocker, CreateDockerNetwork, CreateDockerVolume};
 pub use file::{MakeDirectory, MakeLink, RemovePath, SetAttributes, WriteFile};
 pub use mount::{Mount, Remount, Unmount};
+pub use node::{RunCommand, SetHostname, WaitFirstBoot};
 pub use package::{ExchangePackages, HoldPackages, InstallPackages};
+pub use service::LoadUnit;
 pub use sshd::{ConfigureSshd, PruneModuli};
 pub use sudoers::WriteSudoers;
 pub use swap::{ActivateSwap, MakeSwap, RemoveSwap};
@@ -242,4 +246,12 @@ actions! {
     WriteUnitFile,
     /// Set ufw's rules and policies, on or off.
     ConfigureUfw,
+    /// Make a service read its configuration.
+    LoadUnit,
+    /// Name the host.
+    SetHostname,
+    /// Wait for cloud-init.
+    WaitFirstBoot,
+    /// Run a command.
+    RunCommand,
 }

@@ -31,7 +31,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Verb::Enable => "enable",
             Verb::Disable => "disable",

@@ -194,6 +194,7 @@ impl Machine {
 
     /// In an effect: sets what is at `path`, for each way it was asked (with content if it was not asked at all).
     pub fn set_file(&mut self, path: &AbsPath, state: FileState) {
+        self.content_changed(path);
         let (open, secret) = (File::at(path), File::secret(path));
         if self.files.contains_key(&secret) {
             self.set(secret, state.clone().without_content());

@@ -23,7 +23,10 @@ pub mod block_device;
 pub mod docker;
 pub mod file;
 pub mod filesystem;
+pub mod first_boot;
 pub mod fstab;
+pub mod health;
+pub mod loaded;
 pub mod mount;
 pub mod openpgp;
 pub mod package;
@@ -36,6 +39,7 @@ pub mod system;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod ufw;
+pub mod trial;
 pub mod unit;
 
 pub use account::{Group, GroupState, User, UserState};
@@ -46,6 +50,9 @@ pub use block_device::{BlockDevice, BlockDeviceState};
 pub use docker::{Docker, DockerNetwork, DockerVolume};
 pub use file::{File, FileState, Kind};
 pub use filesystem::{FileSystem, FileSystemState};
+pub use first_boot::{FirstBoot, FirstBootState};
+pub use health::{Health, HealthState};
+pub use loaded::{Loaded, LoadedState};
 pub use mount::{MountPoint, MountPointState};
 pub use package::{Package, PackageState};
 pub use session::{Session, SessionState};
@@ -54,6 +61,7 @@ pub use swap::{SwapFile, SwapFileState, Swaps, SwapsState};
 pub use sysctl::{Sysctl, SysctlFiles, SysctlFilesState, SysctlState};
 pub use system::{System, SystemState};
 pub use ufw::{Ufw, UfwState};
+pub use trial::Trial;
 pub use unit::{Unit, UnitState};
 
 /// A typed question about a host. The implementing type is the question; one file holds all there is to it.
@@ -478,6 +486,14 @@ sorts! {
     users: User,
     /// The keys that may log in as a user.
     authorized_keys: AuthorizedKeys,
+    /// Whether a service has read its configuration.
+    loaded: Loaded,
+    /// Whether cloud-init has finished.
+    first_boot: FirstBoot,
+    /// Whether a command succeeds.
+    trials: Trial,
+    /// What is wrong at large.
+    health: Health,
     /// This connection.
     session: Session,
     /// sshd's files and whether they are in force.

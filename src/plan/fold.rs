@@ -279,7 +279,14 @@ mod tests {
     }
 
     fn run(unit: &str) -> service::Service {
-        service::Service { unit: UnitName::new(unit).unwrap(), running: Some(true), enabled: Some(true), masked: false }
+        service::Service {
+            unit: UnitName::new(unit).unwrap(),
+            running: Some(true),
+            enabled: Some(true),
+            masked: false,
+            restart_on: Vec::new(),
+            reload_on: Vec::new(),
+        }
     }
 
     fn write(path: &str, content: &str) -> file::File {

@@ -147,6 +147,12 @@ laws! {
     mount: mount::Mount,
     volume: volume::Volume,
     ufw: ufw::Ufw,
+    first_boot: first_boot::FirstBoot,
+    time_sync: time_sync::TimeSync,
+    timezone: timezone::Timezone,
+    hostname: hostname::Hostname,
+    command: command::Command,
+    last_look: last_look::LastLook,
 }
 
 #[test]

@@ -25,6 +25,7 @@ use crate::machine::{Blocked, Machine, Question};
 pub mod apt_repository;
 pub mod authorized_keys;
 pub mod block;
+pub mod command;
 pub mod directory;
 pub mod docker_daemon;
 pub mod docker_engine;
@@ -33,7 +34,10 @@ pub mod docker_volume;
 mod edit;
 pub mod field;
 pub mod file;
+pub mod first_boot;
 pub mod group;
+pub mod hostname;
+pub mod last_look;
 pub mod line;
 pub mod link;
 pub mod mount;
@@ -48,6 +52,8 @@ pub mod swap;
 pub mod sysctl;
 pub mod template;
 pub mod ufw;
+pub mod time_sync;
+pub mod timezone;
 pub mod unattended_upgrades;
 pub mod user;
 pub mod volume;
@@ -277,6 +283,12 @@ pub static KINDS: &[&dyn Kind] = &[
     &Of::<mount::Mount>::KIND,
     &Of::<volume::Volume>::KIND,
     &Of::<ufw::Ufw>::KIND,
+    &Of::<first_boot::FirstBoot>::KIND,
+    &Of::<time_sync::TimeSync>::KIND,
+    &Of::<timezone::Timezone>::KIND,
+    &Of::<hostname::Hostname>::KIND,
+    &Of::<command::Command>::KIND,
+    &Of::<last_look::LastLook>::KIND,
 ];
 
 /// The kind of that name.

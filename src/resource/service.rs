@@ -3,11 +3,12 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{Change, Plan, Resource};
+use super::{Change, Plan, Problems, Resource};
 use crate::action::unit::Verb;
-use crate::action::{Action, ControlUnit, ReloadSystemd};
+use crate::action::{Action, ControlUnit, LoadUnit, ReloadSystemd};
 use crate::base::Diff;
-use crate::base::name::UnitName;
+use crate::base::name::{AbsPath, UnitName};
+use crate::machine::loaded::{Loaded, LoadedState};
 use crate::machine::unit::Active;
 use crate::machine::{Blocked, Machine, Question, Unit, UnitState};
 
@@ -17,15 +18,22 @@ use crate::machine::{Blocked, Machine, Question, Unit, UnitState};
 pub struct Service {
     /// The unit with its suffix, such as `docker.service`.
     pub unit: UnitName,
-    /// Whether it runs now. Leave it out to not care.
+    /// Whether it runs now.
     #[serde(default = "yes")]
     pub running: Option<bool>,
-    /// Whether it starts at boot. Leave it out to not care.
+    /// Whether it starts at boot. A unit that nothing can enable is left as it is.
     #[serde(default = "yes")]
     pub enabled: Option<bool>,
     /// Whether it is masked: can not be started by anyone.
     #[serde(default)]
     pub masked: bool,
+    /// Files, or directories whose files count, that the service reads only when it starts: it is restarted when it
+    /// runs with older ones than are there.
+    #[serde(default)]
+    pub restart_on: Vec<AbsPath>,
+    /// The same for what it reads again when it is told to reload.
+    #[serde(default)]
+    pub reload_on: Vec<AbsPath>,
 }
 
 fn yes() -> Option<bool> {
@@ -33,6 +41,39 @@ fn yes() -> Option<bool> {
 }
 
 impl Service {
+    /// What it has to have read, and what makes it read that.
+    fn loads(&self) -> Option<(Loaded, Verb)> {
+        let (paths, verb) = if self.restart_on.is_empty() {
+            (&self.reload_on, Verb::Reload)
+        } else {
+            (&self.restart_on, Verb::Restart)
+        };
+        let loaded = Loaded { unit: self.unit.clone(), paths: paths.clone() };
+        (!paths.is_empty()).then_some((loaded, verb))
+    }
+
+    /// Starts it, and remembers what it has read if that matters.
+    fn start(&self, before: &str) -> Change {
+        match self.loads() {
+            Some((loaded, _)) => Change::by(LoadUnit { loaded, verb: Verb::Start }).diff(Diff::value(
+                self.unit.as_str(),
+                before,
+                "running",
+            )),
+            None => self.change(Verb::Start, before, "running"),
+        }
+    }
+
+    /// Makes a service that runs read what it has not read yet.
+    fn load(&self, machine: &Machine) -> Result<Option<Change>, Blocked> {
+        let Some((loaded, verb)) = self.loads() else { return Ok(None) };
+        if *machine.get(&loaded)? == LoadedState::Current {
+            return Ok(None);
+        }
+        let diff = Diff::value(self.unit.as_str(), "runs with older settings", "has read what is there");
+        Ok(Some(Change::by(LoadUnit { loaded, verb }).diff(diff)))
+    }
+
     fn change(&self, verb: Verb, before: &str, after: &str) -> Change {
         let action = ControlUnit { unit: self.unit.clone(), verb };
         Change::by(Action::from(action)).diff(Diff::value(self.unit.as_str(), before, after))
@@ -54,8 +95,27 @@ impl Resource for Service {
     const NAME: &'static str = "service";
     const EXAMPLE: &'static str = "unit = \"cron.service\"\nrunning = true\nenabled = true\n";
 
+    fn check(&self, problems: &mut Problems) {
+        if !self.restart_on.is_empty() && !self.reload_on.is_empty() {
+            problems.push(
+                "reload_on",
+                "a restart reads all that a reload does",
+                Some("name all paths in `restart_on`"),
+            );
+        }
+        let runs = self.running == Some(true) && !self.masked;
+        if !runs && self.loads().is_some() {
+            problems.push(
+                "",
+                "a service that does not run reads nothing",
+                Some("leave `restart_on` and `reload_on` out"),
+            );
+        }
+    }
+
     fn facts(&self) -> Vec<Question> {
-        vec![Unit(self.unit.clone()).into()]
+        let loaded = self.loads().map(|(loaded, _)| loaded.into());
+        std::iter::once(Unit(self.unit.clone()).into()).chain(loaded).collect()
     }
 
     fn plan(&self, machine: &Machine) -> Result<Plan, Blocked> {
@@ -87,9 +147,10 @@ impl Resource for Service {
             _ => {}
         }
         match (self.running, state.active) {
-            (Some(true), Active::Inactive) => changes.push(self.change(Verb::Start, "stopped", "running")),
-            (Some(true), Active::Failed) => changes.push(self.change(Verb::Start, "failed", "running")),
-            (Some(true), Active::Changing) => changes.push(self.change(Verb::Start, "between states", "running")),
+            (Some(true), Active::Inactive) => changes.push(self.start("stopped")),
+            (Some(true), Active::Failed) => changes.push(self.start("failed")),
+            (Some(true), Active::Changing) => changes.push(self.start("between states")),
+            (Some(true), Active::Active) => changes.extend(self.load(machine)?),
             (Some(false), Active::Active | Active::Changing) => {
                 changes.push(self.change(Verb::Stop, "running", "stopped"));
             }
@@ -109,12 +170,15 @@ impl Resource for Service {
     fn any() -> proptest::strategy::BoxedStrategy<Self> {
         use proptest::prelude::*;
         let choice = || proptest::sample::select(vec![None, Some(true), Some(false)]);
-        (choice(), choice(), any::<bool>())
-            .prop_map(|(running, enabled, masked)| Service {
+        let paths = proptest::sample::subsequence(vec!["/etc/example/file"], 0..2);
+        (choice(), choice(), any::<bool>(), paths, any::<bool>())
+            .prop_map(|(running, enabled, masked, paths, reload)| Service {
                 unit: UnitName::new("example.service").unwrap(),
                 running,
                 enabled,
                 masked,
+                restart_on: paths.iter().filter(|_| !reload).map(|path| AbsPath::new(*path).unwrap()).collect(),
+                reload_on: paths.iter().filter(|_| reload).map(|path| AbsPath::new(*path).unwrap()).collect(),
             })
             .boxed()
     }

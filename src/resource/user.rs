@@ -13,7 +13,7 @@ use crate::action::{Action, AddUser, ChangeUser, RemoveUser};
 use crate::base::name::{AbsPath, GroupName, UserName};
 use crate::base::{Diff, Digest, Secret};
 use crate::machine::account::{Account, Aging, Home, Password};
-use crate::machine::{self, Blocked, GroupState, Machine, Question, UserState};
+use crate::machine::{self, Blocked, GroupState, Machine, Question, Session, UserState};
 
 /// A user account.
 ///
@@ -277,7 +277,8 @@ impl Resource for User {
 
     fn facts(&self) -> Vec<Question> {
         let groups = self.groups.iter().chain(&self.group).map(|group| machine::Group(group.clone()).into());
-        std::iter::once(self.question().into()).chain(groups).collect()
+        let session = (self.state == Presence::Absent).then(|| Session::Here.into());
+        std::iter::once(self.question().into()).chain(groups).chain(session).collect()
     }
 
     fn asserts(&self) -> Vec<Question> {
@@ -289,6 +290,12 @@ impl Resource for User {
         let account = match (self.state, state) {
             (Presence::Absent, UserState::Absent) => return Ok(Plan::in_sync("there is none")),
             (Presence::Absent, UserState::Present(_)) => {
+                if machine.get(&Session::Here)?.user == self.name.as_str() {
+                    return Err(Blocked::refused(
+                        format!("{} is who bedplate is logged in as", self.name),
+                        "log in as another user to remove this one",
+                    ));
+                }
                 return Ok(Plan::changes(vec![Change::by(RemoveUser { user: self.name.clone() })], ""));
             }
             (Presence::Present, UserState::Absent) => {

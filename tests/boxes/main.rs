@@ -6,6 +6,7 @@
 #![allow(clippy::expect_used, clippy::panic, reason = "a test tells its failure by a panic")]
 
 mod access;
+mod accounts;
 mod apt;
 mod blank;
 mod docker;

@@ -1,0 +1,50 @@
+# Whether a running service has read its configuration as it is now. What was loaded is remembered below /run, together
+# with the run of the service (its invocation) that loaded it, so that both are forgotten at a reboot.
+
+# loaded_digest PATH...: one digest of all files at or right below the paths.
+loaded_digest() {
+	loaded_sum=$(find "$@" -maxdepth 1 -type f -exec sha256sum -- {} + 2>/dev/null | sort | sha256sum)
+	printf '%s' "${loaded_sum%% *}"
+}
+
+# loaded_newer LINK PATH...: whether anything at or right below the paths changed after the link was made. The time
+# that counts is the inode's, which a copy can not set back.
+loaded_newer() {
+	loaded_link=$1
+	shift
+	loaded_last=$({
+		find "$loaded_link" -printf '%T@ start\n'
+		find "$@" -maxdepth 1 -printf '%C@ file\n'
+	} 2>/dev/null | sort -n | tail -n 1)
+	[ "${loaded_last##* }" = file ]
+}
+
+# loaded_one UNIT KEY PATH...: 1 if the unit runs with an older configuration, or else 0.
+loaded_one() {
+	# systemd keeps a link for each running unit: its target is the invocation, its age that of the run.
+	loaded_run=/run/systemd/units/invocation:$1
+	loaded_stamp=
+	[ -r "/run/bedplate/loaded/$2" ] && read -r loaded_stamp <"/run/bedplate/loaded/$2"
+	shift 2
+	if [ ! -h "$loaded_run" ]; then
+		bp_field 0
+	elif [ "${loaded_stamp%% *}" = "$(readlink -- "$loaded_run")" ]; then
+		if [ "${loaded_stamp##* }" = "$(loaded_digest "$@")" ]; then bp_field 0; else bp_field 1; fi
+	elif loaded_newer "$loaded_run" "$@"; then
+		bp_field 1
+	else
+		bp_field 0
+	fi
+}
+
+# loaded_probe (UNIT KEY PATHS)...: an answer each, in order. PATHS has a line each.
+loaded_probe() {
+	set -f
+	IFS='
+'
+	while [ $# -gt 0 ]; do
+		# shellcheck disable=SC2086 # a line is one path
+		loaded_one "$1" "$2" $3
+		shift 3
+	done
+}
