@@ -38,8 +38,8 @@ pub mod sysctl;
 pub mod system;
 #[cfg(test)]
 pub(crate) mod testing;
-pub mod ufw;
 pub mod trial;
+pub mod ufw;
 pub mod unit;
 
 pub use account::{Group, GroupState, User, UserState};
@@ -60,8 +60,8 @@ pub use sshd::{SshLogin, SshLoginState, Sshd, SshdState};
 pub use swap::{SwapFile, SwapFileState, Swaps, SwapsState};
 pub use sysctl::{Sysctl, SysctlFiles, SysctlFilesState, SysctlState};
 pub use system::{System, SystemState};
-pub use ufw::{Ufw, UfwState};
 pub use trial::Trial;
+pub use ufw::{Ufw, UfwState};
 pub use unit::{Unit, UnitState};
 
 /// A typed question about a host. The implementing type is the question; one file holds all there is to it.
