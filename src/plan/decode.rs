@@ -127,16 +127,12 @@ impl Rendered<'_> {
             let message = format!("`{field}` must be {expected}, not {}", self.secrets.redact(&words(found)));
             return self.at(Diagnostic::error(message), range, &format!("expected {expected}"));
         }
-        let (what, help) = match message.split_once(": ") {
-            // Our own types say the rule behind a colon: it reads best as the thing to do.
-            Some((what, help)) if what.contains("is not") => (what, Some(help)),
-            _ => (message, None),
-        };
-        let diagnostic = self.at(Diagnostic::error(self.secrets.redact(what)), range, "");
-        match help {
-            Some(help) => diagnostic.help(self.secrets.redact(help)),
-            None => diagnostic,
-        }
+        // Our own types say the broken rule, or what to do, behind a colon.
+        let (what, why) = message.split_once(": ").filter(|(what, _)| what.contains("is not")).unwrap_or((message, ""));
+        let advice = ["write", "use", "name", "set", "add", "give"].iter().any(|verb| why.starts_with(verb));
+        let label = if advice { String::new() } else { self.secrets.redact(why) };
+        let diagnostic = self.at(Diagnostic::error(self.secrets.redact(what)), range, &label);
+        if advice { diagnostic.help(self.secrets.redact(why)) } else { diagnostic }
     }
 }
 

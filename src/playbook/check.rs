@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::facts::FACTS;
+use super::facts::{self, FACTS};
 use super::place::Template;
 use super::reader::{TaskText, unknown_key};
 use super::tree::Node;
@@ -124,38 +124,52 @@ impl Checker<'_> {
     }
 
     fn reads(&mut self, template: Option<Template<'_>>, looped: bool) {
-        let Some(template) = template else { return };
-        let reads = match template.reads() {
-            Ok(reads) => reads,
-            Err(wrong) => return self.found.push(*wrong),
-        };
-        let known = || self.playbooks.variables.keys().map(String::as_str).chain(["host", "facts", "item"]);
-        for name in &reads.names {
-            let fits = self.playbooks.variables.contains_key(name) || name == "host" || name == "item" && looped;
-            if !fits {
-                let help = match name.as_str() {
-                    "item" => "`item` exists in a task with `for_each`".to_owned(),
-                    _ => format!("declare it in a playbook, as `[variables.{name}]`"),
-                };
-                let known = known().filter(|known| *known != "item" || looped);
-                self.found.push(template.unknown(name, "variable", known, &help));
-            }
-        }
-        let names = FACTS.map(|(name, _)| name);
-        for fact in reads.facts.iter().filter(|fact| !names.contains(&fact.as_str())) {
-            let wrong = if fact.is_empty() {
-                let part = render::place_of_name(template.text, "facts", template.expression);
-                Diagnostic::error("one fact must be named").at(template.span(part), "as in `facts.os`")
-            } else {
-                let path = format!("facts.{fact}");
-                let at = template.text.find(&path).map_or(0..template.text.len(), |at| at..at + path.len());
-                let wrong = Diagnostic::error(format!("unknown fact `{path}`")).at(template.span(at), "no such fact");
-                match nearest(fact, names) {
-                    Some(near) => wrong.help(format!("did you mean `facts.{near}`?")),
-                    None => wrong,
-                }
-            };
-            self.found.push(wrong.help(format!("facts: {}", names.join(", "))));
+        if let Some(template) = template {
+            reads(&template, &self.playbooks.variables, looped, self.found);
         }
     }
+}
+
+/// Checks that all that `template` reads exists; `looped` is whether there is an `item`.
+pub fn reads(
+    template: &Template<'_>,
+    variables: &BTreeMap<String, Variable>,
+    looped: bool,
+    found: &mut Diagnostics,
+) {
+    let reads = match template.reads() {
+        Ok(reads) => reads,
+        Err(wrong) => return found.push(*wrong),
+    };
+    let known = || {
+        let own = ["host", "facts", "item"].into_iter().filter(|known| *known != "item" || looped);
+        variables.keys().map(String::as_str).chain(own)
+    };
+    for name in reads.names.iter().filter(|name| !known().any(|known| known == *name)) {
+        let help = match name.as_str() {
+            "item" => "`item` exists in a task with `for_each`".to_owned(),
+            _ => format!("declare it in a playbook, as `[variables.{name}]`"),
+        };
+        found.push(template.unknown(name, "variable", known(), &help));
+    }
+    for fact in reads.facts.iter().filter(|fact| !facts::exists(fact)) {
+        found.push(unknown_fact(template, fact));
+    }
+}
+
+fn unknown_fact(template: &Template<'_>, fact: &str) -> Diagnostic {
+    let names = FACTS.map(|(name, _)| name);
+    let wrong = if fact.is_empty() {
+        let part = render::place_of_name(template.text, "facts", template.expression);
+        Diagnostic::error("one fact must be named").at(template.span(part), "as in `facts.os`")
+    } else {
+        let path = format!("facts.{fact}");
+        let at = template.text.find(&path).map_or(0..template.text.len(), |at| at..at + path.len());
+        let wrong = Diagnostic::error(format!("unknown fact `{path}`")).at(template.span(at), "no such fact");
+        match nearest(fact, names) {
+            Some(near) => wrong.help(format!("did you mean `facts.{near}`?")),
+            None => wrong,
+        }
+    };
+    wrong.help(format!("facts: {}", names.join(", ")))
 }

@@ -20,6 +20,11 @@ pub const FACTS: [(&str, &str); 10] = [
     ("version", "of the release: `12`, `24.04`"),
 ];
 
+/// Whether there is a fact of that name.
+pub fn exists(name: &str) -> bool {
+    FACTS.iter().any(|(known, _)| *known == name)
+}
+
 /// The facts of a host as templates see them.
 pub fn of(system: &SystemState) -> Value {
     let facts: [(&str, Value); 10] = [

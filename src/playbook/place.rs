@@ -65,15 +65,17 @@ impl<'a> Template<'a> {
 
     /// A slip as a mistake; `known` are the paths that an undefined one may have meant.
     pub fn told(&self, slip: &Slip, known: &[String]) -> Diagnostic {
-        let label = if slip.undefined.is_some() { "not defined" } else { "" };
-        let mut diagnostic = Diagnostic::error(slip.message.clone()).at(self.span(slip.range.clone()), label);
-        if let Some(path) = &slip.undefined
-            && let Some(near) = nearest(path, known.iter().map(String::as_str))
-        {
-            diagnostic = diagnostic.help(format!("did you mean `{near}`?"));
-        }
-        match &slip.help {
-            Some(help) => diagnostic.help(help.clone()),
+        let Some(path) = &slip.undefined else {
+            let diagnostic = Diagnostic::error(slip.message.clone()).at(self.span(slip.range.clone()), "");
+            return match &slip.help {
+                Some(help) => diagnostic.help(help.clone()),
+                None => diagnostic,
+            };
+        };
+        let (path, range) = narrowed(path, &slip.range, known);
+        let diagnostic = Diagnostic::error(format!("`{path}` is not defined")).at(self.span(range), "not defined");
+        match nearest(path, known.iter().map(String::as_str)) {
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
             None => diagnostic,
         }
     }
@@ -94,4 +96,19 @@ impl<'a> Template<'a> {
             None => diagnostic.help(help),
         }
     }
+}
+
+/// The first path in an expression that leads from something known to nothing, and its place.
+fn narrowed<'e>(expression: &'e str, range: &Range<usize>, known: &[String]) -> (&'e str, Range<usize>) {
+    let word = |c: char| c.is_alphanumeric() || c == '_' || c == '.';
+    let mut at = 0;
+    for part in expression.split_inclusive(|c: char| !word(c)) {
+        let path = part.trim_end_matches(|c: char| !word(c));
+        let root = path.split('.').next().unwrap_or_default();
+        if root.len() < path.len() && known.iter().any(|name| name == root) && !known.iter().any(|name| name == path) {
+            return (path, range.start + at..range.start + at + path.len());
+        }
+        at += part.len();
+    }
+    (expression, range.clone())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use minijinja::value::Value;
 
-use super::check::misfit;
+use super::check::{misfit, reads};
 use super::place::Template;
 use super::render::{self, Reads};
 use super::tree::Node;
@@ -82,17 +82,9 @@ impl Scope {
                 scope.choose(&variable.name, node.clone(), &variable.source, false);
             }
         }
-        for given in given {
-            match variables.get(&given.name) {
-                Some(variable) => {
-                    scope.check(variable, &given.node, &given.source, found);
-                    scope.choose(&given.name, given.node.clone(), &given.source, false);
-                }
-                None => {
-                    let span = Span::new(&given.source, given.range.clone());
-                    found.push(scope.undeclared(&given.name, span, Diagnostic::error));
-                }
-            }
+        check_given(variables, given, found);
+        for given in given.iter().filter(|given| variables.contains_key(&given.name)) {
+            scope.choose(&given.name, given.node.clone(), &given.source, false);
         }
         scope.environment(settings, found);
         scope.arguments(settings, found);
@@ -143,22 +135,6 @@ impl Scope {
         self.chosen.insert(name.to_owned(), Chosen { node, source: source.clone(), literal });
     }
 
-    fn check(&self, variable: &Variable, node: &Node, source: &Arc<Source>, found: &mut Diagnostics) {
-        let mut templates = false;
-        node.each_text(&mut |_, text| templates |= render::is_template(text));
-        if !templates && secret_of(node).is_none() {
-            misfit(variable, node, source).into_iter().for_each(|wrong| found.push(wrong));
-        }
-    }
-
-    fn undeclared(&self, name: &str, span: Span, sort: fn(String) -> Diagnostic) -> Diagnostic {
-        let diagnostic = sort(format!("no playbook declares the variable `{name}`")).at(span, "not declared");
-        match nearest(name, self.variables.keys().map(String::as_str)) {
-            Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-            None => diagnostic.help(format!("declare it in a playbook, as `[variables.{name}]`, or leave it out")),
-        }
-    }
-
     fn environment(&mut self, settings: &Settings, found: &mut Diagnostics) {
         for (key, text) in &settings.env {
             let Some(name) = key.strip_prefix(ENVIRONMENT_PREFIX) else { continue };
@@ -166,7 +142,7 @@ impl Scope {
             let Some(variable) = self.variables.get(&name).cloned() else {
                 // It may be set for another project, so it is told and no more.
                 let source = Source::new("environment", key.as_str());
-                found.push(self.undeclared(&name, Span::new(&source, 0..key.len()), Diagnostic::warning));
+                found.push(undeclared(&self.variables, &name, Span::new(&source, 0..key.len()), Diagnostic::warning));
                 continue;
             };
             let shown = if variable.secret { "…" } else { text.as_str() };
@@ -186,7 +162,7 @@ impl Scope {
             };
             let Some(variable) = self.variables.get(name).cloned() else {
                 let source = Source::new("--set", format!("{name}=…"));
-                found.push(self.undeclared(name, Span::new(&source, 0..name.len()), Diagnostic::error));
+                found.push(undeclared(&self.variables, name, Span::new(&source, 0..name.len()), Diagnostic::error));
                 continue;
             };
             let shown = if variable.secret { "…" } else { text };
@@ -217,5 +193,42 @@ impl Scope {
                 found.push(wrong);
             }
         }
+    }
+}
+
+/// Checks what an inventory gives, whether or not a host of the run gets it: names, templates, types.
+pub fn check_given(variables: &BTreeMap<String, Variable>, given: &[Given], found: &mut Diagnostics) {
+    for given in given {
+        let Some(variable) = variables.get(&given.name) else {
+            let span = Span::new(&given.source, given.range.clone());
+            found.push(undeclared(variables, &given.name, span, Diagnostic::error));
+            continue;
+        };
+        if secret_of(&given.node).is_some() {
+            continue;
+        }
+        let mut templates = false;
+        given.node.each_text(&mut |node, text| {
+            templates |= render::is_template(text);
+            if let Some(template) = Template::of(&given.source, node) {
+                reads(&template, variables, false, found);
+            }
+        });
+        if !templates {
+            misfit(variable, &given.node, &given.source).into_iter().for_each(|wrong| found.push(wrong));
+        }
+    }
+}
+
+fn undeclared(
+    variables: &BTreeMap<String, Variable>,
+    name: &str,
+    span: Span,
+    sort: fn(String) -> Diagnostic,
+) -> Diagnostic {
+    let diagnostic = sort(format!("no playbook declares the variable `{name}`")).at(span, "not declared");
+    match nearest(name, variables.keys().map(String::as_str)) {
+        Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
+        None => diagnostic.help(format!("declare it in a playbook, as `[variables.{name}]`, or leave it out")),
     }
 }

@@ -263,6 +263,8 @@ impl<'a> Values<'a> {
                 None => whole = false,
             }
         }
+        // What does not exist was told when the files were read.
+        whole &= reads.facts.iter().all(|fact| super::facts::exists(fact));
         if !reads.facts.is_empty() {
             context.insert("facts".into(), Resolved { value: self.facts.clone(), secret: false, place: None });
         }
