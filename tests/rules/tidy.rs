@@ -59,7 +59,7 @@ fn nothing_is_left_undone() {
     let words = [
         ["TO", "DO"].concat(),
         ["FIX", "ME"].concat(),
-        ["X", "XX"].concat(),
+        ["X", "XX:"].concat(),
         ["todo", "!("].concat(),
         ["dbg", "!("].concat(),
     ];
