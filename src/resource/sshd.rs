@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::sshd_algorithms::{GROUP_EXCHANGE, STRONG, strong};
 use super::sshd_foreign::{self, Wanted};
+use super::sshd_setting::{self, Setting};
 use super::{Change, Plan, Problems, Resource};
 use crate::action::sshd::FileEdit;
 use crate::action::{ConfigureSshd, PruneModuli};
@@ -82,118 +84,8 @@ pub enum Algorithms {
     Leave,
 }
 
-/// A value as it stands in a playbook: text, a number, `true`, or a list.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting(pub String);
-
-impl<'de> Deserialize<'de> for Setting {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Visitor;
-        impl<'de> serde::de::Visitor<'de> for Visitor {
-            type Value = Setting;
-            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str("a text, a number, true, false or a list of texts")
-            }
-            fn visit_bool<E>(self, value: bool) -> Result<Setting, E> {
-                Ok(Setting(if value { "yes" } else { "no" }.into()))
-            }
-            fn visit_i64<E>(self, value: i64) -> Result<Setting, E> {
-                Ok(Setting(value.to_string()))
-            }
-            fn visit_u64<E>(self, value: u64) -> Result<Setting, E> {
-                Ok(Setting(value.to_string()))
-            }
-            fn visit_str<E>(self, value: &str) -> Result<Setting, E> {
-                Ok(Setting(value.to_owned()))
-            }
-            fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut list: A) -> Result<Setting, A::Error> {
-                let mut names: Vec<String> = Vec::new();
-                while let Some(name) = list.next_element()? {
-                    names.push(name);
-                }
-                Ok(Setting(names.join(",")))
-            }
-        }
-        deserializer.deserialize_any(Visitor)
-    }
-}
-
-impl JsonSchema for Setting {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Setting".into()
-    }
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": ["string", "integer", "boolean", "array"] })
-    }
-}
-
 /// Our own drop-in.
 const OURS: &str = "00-bedplate.conf";
-
-/// Algorithms without known weakness, best first. diffie-hellman-group-exchange is there for Kamal, whose net-ssh has
-/// neither curve25519 nor chacha20 without further gems; its groups are those of `/etc/ssh/moduli`.
-const STRONG: [(&str, &[&str]); 4] = [
-    (
-        "KexAlgorithms",
-        &[
-            "mlkem768x25519-sha256",
-            "sntrup761x25519-sha512",
-            "sntrup761x25519-sha512@openssh.com",
-            "curve25519-sha256",
-            "curve25519-sha256@libssh.org",
-            GROUP_EXCHANGE,
-        ],
-    ),
-    (
-        "Ciphers",
-        &[
-            "chacha20-poly1305@openssh.com",
-            "aes256-gcm@openssh.com",
-            "aes128-gcm@openssh.com",
-            "aes256-ctr",
-            "aes192-ctr",
-            "aes128-ctr",
-        ],
-    ),
-    ("MACs", &["hmac-sha2-512-etm@openssh.com", "hmac-sha2-256-etm@openssh.com", "umac-128-etm@openssh.com"]),
-    (
-        "HostKeyAlgorithms",
-        &[
-            "ssh-ed25519-cert-v01@openssh.com",
-            "rsa-sha2-512-cert-v01@openssh.com",
-            "rsa-sha2-256-cert-v01@openssh.com",
-            "ssh-ed25519",
-            "rsa-sha2-512",
-            "rsa-sha2-256",
-        ],
-    ),
-];
-const GROUP_EXCHANGE: &str = "diffie-hellman-group-exchange-sha256";
-
-/// What net-ssh 7.3 without further gems has, as Kamal ships it.
-const KAMAL: [(&str, &[&str]); 3] = [
-    (
-        "KexAlgorithms",
-        &[
-            "ecdh-sha2-nistp521",
-            "ecdh-sha2-nistp384",
-            "ecdh-sha2-nistp256",
-            GROUP_EXCHANGE,
-            "diffie-hellman-group14-sha256",
-        ],
-    ),
-    ("Ciphers", &["aes256-ctr", "aes192-ctr", "aes128-ctr", "aes256-gcm@openssh.com", "aes128-gcm@openssh.com"]),
-    ("MACs", &["hmac-sha2-512-etm@openssh.com", "hmac-sha2-256-etm@openssh.com", "hmac-sha2-512", "hmac-sha2-256"]),
-];
-
-/// Keywords that have a field of their own.
-const FIELDS: [(&str, &str); 5] = [
-    ("Port", "port"),
-    ("PermitRootLogin", "root_login"),
-    ("PasswordAuthentication", "passwords"),
-    ("KbdInteractiveAuthentication", "passwords"),
-    ("PubkeyAuthentication", "users"),
-];
 
 impl Sshd {
     fn logins(&self) -> Vec<SshLogin> {
@@ -269,20 +161,6 @@ impl Sshd {
     }
 }
 
-/// The strong ones of what this sshd has. `None`: it has none of them, or no key to go with them.
-fn strong(keyword: &str, names: &[&str], config: &Config, says: &SshLoginState) -> Option<String> {
-    if keyword == "HostKeyAlgorithms" {
-        let keys = says.settings.get("hostkey")?;
-        if !keys.contains("ed25519") && !keys.contains("rsa") {
-            return None;
-        }
-    }
-    let has: Vec<&str> = config.defaults.get(&keyword.to_ascii_lowercase())?.split(',').collect();
-    // Left out of newer releases' defaults, but known to all of them.
-    let list: Vec<&str> = names.iter().copied().filter(|name| has.contains(name) || *name == GROUP_EXCHANGE).collect();
-    (!list.is_empty()).then(|| list.join(","))
-}
-
 /// A setting by the names that this sshd has for it: those that `sshd -T` prints. None: it does not know it.
 fn in_words_of(name: &'static str, value: String, says: &SshLoginState) -> Vec<Wanted> {
     let Some(keyword) = sshd_keyword::find(name) else { return Vec::new() };
@@ -316,7 +194,7 @@ impl Resource for Sshd {
 
     fn check(&self, problems: &mut Problems) {
         for (name, value) in &self.settings {
-            check_setting(self.kamal, name, value, problems);
+            sshd_setting::check(self.kamal, name, value, problems);
         }
         if self.root_login == RootLogin::No && self.users.is_empty() {
             problems.push(
@@ -550,54 +428,4 @@ fn differences(
         });
     }
     all
-}
-
-fn check_setting(kamal: bool, name: &str, value: &Setting, problems: &mut Problems) {
-    let field = format!("settings.{name}");
-    if let Some((_, own)) = FIELDS.iter().find(|(keyword, _)| keyword.eq_ignore_ascii_case(name)) {
-        problems.push(&field, format!("{name} is decided by the field `{own}`"), Some("set that field instead"));
-        return;
-    }
-    let Some(keyword) = sshd_keyword::find(name) else {
-        let near = sshd_keyword::names()
-            .map(|known| (strsim::jaro_winkler(&known.to_ascii_lowercase(), &name.to_ascii_lowercase()), known))
-            .max_by(|one, other| one.0.total_cmp(&other.0))
-            .filter(|(likeness, _)| *likeness > 0.85);
-        let help = near.map(|(_, known)| format!("did you mean `{known}`?"));
-        problems.push(
-            &field,
-            format!("`{name}` is not a setting that bedplate can prove"),
-            Some(help.as_deref().unwrap_or("write it with a `file` task below /etc/ssh/sshd_config.d")),
-        );
-        return;
-    };
-    let value = match keyword.canonical(&value.0) {
-        Ok(value) => value,
-        Err(legal) => {
-            problems.push(&field, format!("`{}` is no value of {name}", value.0), Some(&format!("write {legal}")));
-            return;
-        }
-    };
-    let number = value.parse::<u32>().ok();
-    if keyword.name == "MaxAuthTries" && number.is_some_and(|tries| tries < 4) {
-        problems.push(&field, "an agent with several keys would be locked out", Some("allow at least 4 tries"));
-    }
-    if keyword.name == "LoginGraceTime" && number.is_some_and(|time| (1..20).contains(&time)) {
-        problems.push(&field, "a slow link could not log in within that time", Some("allow at least 20 seconds"));
-    }
-    if keyword.name == "PermitTTY" || !kamal {
-        return;
-    }
-    if matches!((keyword.name, value.as_str()), ("AllowTcpForwarding", "no" | "local") | ("DisableForwarding", "yes")) {
-        problems.push(
-            &field,
-            "Kamal's local registry needs remote forwarding",
-            Some("write \"remote\", or `kamal = false` if Kamal never comes here"),
-        );
-    }
-    if let Some((_, has)) = KAMAL.iter().find(|(name, _)| *name == keyword.name)
-        && !value.split(',').any(|name| has.contains(&name))
-    {
-        problems.push(&field, "Kamal has none of these algorithms", Some(&format!("add one of {}", has.join(", "))));
-    }
 }
