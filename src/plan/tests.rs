@@ -3,8 +3,7 @@
 use super::*;
 use crate::base::{Diagnostics, Source};
 use crate::inventory;
-use crate::machine::SystemState;
-use crate::playbook::{Memory, Playbooks, Settings, facts};
+use crate::playbook::{Memory, Playbooks, Settings};
 
 /// What came of a run on these files: the tasks of each host, and all that was told.
 struct Made {
@@ -15,10 +14,6 @@ struct Made {
 impl Made {
     fn drawn(&self) -> String {
         self.found.render(false)
-    }
-
-    fn messages(&self) -> Vec<String> {
-        self.found.iter().map(|wrong| wrong.message.clone()).collect()
     }
 
     fn tasks(self) -> Vec<Task> {
@@ -37,10 +32,6 @@ fn made(local: &Memory, settings: &Settings) -> Made {
     Made { hosts, found }
 }
 
-fn playbook(text: &str) -> Made {
-    made(&Memory::of([("playbooks/10-test.toml", text)]), &Settings::default())
-}
-
 fn set(text: &str, arguments: &[&str]) -> Made {
     let settings = Settings { set: arguments.iter().map(|a| (*a).to_owned()).collect(), ..Settings::default() };
     made(&Memory::of([("playbooks/10-test.toml", text)]), &settings)
@@ -51,12 +42,6 @@ fn shown(task: &Task) -> String {
         Declaration::Ready(declared) => format!("{declared:?}"),
         Declaration::Late(late) => format!("{late:?}"),
     }
-}
-
-fn on(system: &SystemState) -> Machine {
-    let mut machine = Machine::default();
-    machine.set(crate::machine::System::Here, system.clone());
-    machine
 }
 
 const MOTD: &str = "

@@ -131,12 +131,7 @@ impl Checker<'_> {
 }
 
 /// Checks that all that `template` reads exists; `looped` is whether there is an `item`.
-pub fn reads(
-    template: &Template<'_>,
-    variables: &BTreeMap<String, Variable>,
-    looped: bool,
-    found: &mut Diagnostics,
-) {
+pub fn reads(template: &Template<'_>, variables: &BTreeMap<String, Variable>, looped: bool, found: &mut Diagnostics) {
     let reads = match template.reads() {
         Ok(reads) => reads,
         Err(wrong) => return found.push(*wrong),

@@ -27,7 +27,7 @@ pub(super) enum Tone {
 pub struct Paper {
     /// Whether to add ANSI colours.
     pub colour: bool,
-    /// Cells to a line; below [`NARROWEST`] it is taken as that.
+    /// Cells to a line; below `NARROWEST` it is taken as that.
     pub width: usize,
 }
 
