@@ -17,6 +17,8 @@ use crate::shell::{Batch, Call, Library, Mode, Nonce};
 use crate::ssh::{FrameResult, HeldShell, SessionError};
 
 static GUARD: Library = Library { name: "guard.sh", text: include_str!("guard.sh"), needs: &[] };
+/// Apart, because every connection asks.
+static REPORT: Library = Library { name: "guard_report.sh", text: include_str!("guard_report.sh"), needs: &[] };
 
 /// What the host itself runs, as a file of its own there.
 const RESTORE: &str = include_str!("guard_host.sh");
@@ -145,15 +147,20 @@ pub async fn put_back(shell: &mut HeldShell, nonce: &Nonce) -> Result<Standing, 
     report(shell).await
 }
 
+/// The call that asks how the guard stands. It only reads, so it can travel with other questions.
+pub fn report_call() -> Call {
+    Call::new(&REPORT, "guard_report")
+}
+
 /// How the host's guard stands, and what the last one left. To be asked at each connection, before anything is planned.
 pub async fn report(shell: &mut HeldShell) -> Result<Standing, GuardError> {
-    let result = run(shell, Call::new(&GUARD, "guard_report")).await?;
+    let result = run(shell, report_call()).await?;
     Ok(standing(&result.body)?)
 }
 
 /// Marks the report as shown, so that it is told once.
 pub async fn seen(shell: &mut HeldShell) -> Result<(), GuardError> {
-    run(shell, Call::new(&GUARD, "guard_seen")).await.map(|_| ())
+    run(shell, Call::new(&REPORT, "guard_seen")).await.map(|_| ())
 }
 
 /// One call. It runs even when the operator has asked the run to stop: a guard is never left half way.
@@ -162,8 +169,8 @@ async fn run(shell: &mut HeldShell, call: Call) -> Result<FrameResult, GuardErro
     results.into_iter().next().ok_or_else(|| BadAnswer("the call was not begun".into()).into())
 }
 
-/// Reads the answer to `guard_report`.
-fn standing(body: &[u8]) -> Result<Standing, BadAnswer> {
+/// Reads the answer to [`report_call`].
+pub fn standing(body: &[u8]) -> Result<Standing, BadAnswer> {
     let mut fields = Fields::new(body);
     let now = match fields.text()? {
         "" => Now::Idle,

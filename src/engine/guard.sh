@@ -186,24 +186,3 @@ guard_put_back() {
 	systemd-run --quiet --collect --wait --unit=bedplate-guard-now --property=Type=oneshot \
 		/bin/sh "$guard_home/restore" asked
 }
-
-# guard_report: `armed`, `firing` or nothing; then what the last guard that fired left, which is told once.
-guard_report() {
-	if [ -e "$guard_home/firing" ]; then
-		bp_field firing
-	elif [ -e "$guard_home/armed" ]; then
-		bp_field armed
-	else
-		bp_field ''
-	fi
-	if [ -r "$guard_home/report" ]; then
-		bp_field "$(cat -- "$guard_home/report")"
-	else
-		bp_field ''
-	fi
-}
-
-# guard_seen: the report was shown.
-guard_seen() {
-	[ ! -e "$guard_home/report" ] || mv -f -T -- "$guard_home/report" "$guard_home/report.seen"
-}

@@ -3,20 +3,22 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use super::guard::GuardError;
+use super::line::{Line, LineError};
 use super::probe::{ProbeError, look_and_plan};
-use super::record::{self, JournalEntry, JournalStep, Lock};
+use super::record::{self, JournalEntry, JournalStep};
 use super::steps::{self, Ended};
 use super::{Consented, Job, Mode, Outcome, Run, Teller};
 use crate::base::Exit;
 use crate::base::event::{EventKind, Failure, Tally, Verdict};
-use crate::machine::{Machine, Question, System};
+use crate::machine::{Machine, Question, Session, SshLogin, Unknown};
 use crate::plan::{self, HostPlan, Segment, Step};
-use crate::ssh::{ConnectError, Connection, HeldShell, SessionError};
+use crate::ssh::{ConnectError, HeldShell, SessionError};
 
 /// Works on one host until it is done or has failed, and tells it all.
 pub(super) async fn work(job: Job, run: &Run) -> Outcome {
-    let teller = Teller::new(run, Some(&job.target.name));
-    let mut work = Work { job, run, teller: teller.clone(), tally: Tally::default(), done: Vec::new(), planned: false };
+    let mut work = Work::new(job, run);
+    let teller = work.teller.clone();
     let worked = work.go().await;
     if !work.planned {
         run.consent.passed().await;
@@ -62,6 +64,24 @@ impl From<SessionError> for Stop {
     }
 }
 
+impl From<LineError> for Stop {
+    fn from(error: LineError) -> Self {
+        match error {
+            LineError::Connect(error) => error.into(),
+            LineError::Session(error) => error.into(),
+        }
+    }
+}
+
+impl From<GuardError> for Stop {
+    fn from(error: GuardError) -> Self {
+        match error {
+            GuardError::Session(error) => error.into(),
+            GuardError::Answer(bad) => ProbeError::Answer(bad).into(),
+        }
+    }
+}
+
 impl From<ProbeError> for Stop {
     fn from(error: ProbeError) -> Self {
         match error {
@@ -85,23 +105,17 @@ pub(super) struct Work<'a> {
     planned: bool,
 }
 
-impl Work<'_> {
+impl<'a> Work<'a> {
+    pub(super) fn new(job: Job, run: &'a Run) -> Self {
+        let teller = Teller::new(run, Some(&job.target.name));
+        Self { job, run, teller, tally: Tally::default(), done: Vec::new(), planned: false }
+    }
+
     async fn go(&mut self) -> Result<Exit, Stop> {
         // The semaphore is never closed, so a place always comes.
         let place = self.run.places.acquire().await;
-        self.teller.tell(EventKind::HostConnecting { address: self.job.target.place() }).await;
-        let begun = Instant::now();
-        let connection = self.run.connector.connect(&self.job.target).await?;
-        let mut shell = connection.shell().await?;
-        let login = connection.login();
-        let user = if login.user == "root" { login.user.clone() } else { format!("{} (sudo)", login.user) };
-        self.teller.tell(EventKind::HostConnected { user, took_ms: millis(begun) }).await;
-        if self.run.mode == Mode::Apply {
-            self.lock(&mut shell).await?;
-        }
-        let begun = Instant::now();
-        let (machine, plan) = look_and_plan(&mut shell, &self.job.tasks).await?;
-        self.tell_probe(&machine, begun).await?;
+        let mut line = self.arrive().await?;
+        let (machine, plan) = self.first_look(&mut line).await?;
         self.no_fights(&plan)?;
         self.tell_plan(&plan, &BTreeSet::new()).await;
         let exit = match self.run.mode {
@@ -112,13 +126,12 @@ impl Work<'_> {
                 drop(place);
                 self.agreed(&plan).await?;
                 let _place = self.run.places.acquire().await;
-                let exit = self.apply(&connection, &mut shell, machine, plan).await;
-                self.write_journal(&mut shell, &exit).await;
+                let exit = self.apply(&mut line, machine, plan).await;
+                self.write_journal(&mut line.shell, &exit).await;
                 exit
             }
         };
-        shell.close();
-        connection.close().await;
+        line.close().await;
         exit
     }
 
@@ -137,57 +150,6 @@ impl Work<'_> {
         let mut stop = Stop::new(Exit::BadInput, what, Some(help.into()));
         stop.failure.state = Some("nothing was changed".into());
         Err(stop)
-    }
-
-    async fn lock(&self, shell: &mut HeldShell) -> Result<(), Stop> {
-        match record::lock(shell, &self.run.operator).await? {
-            Lock::Taken => Ok(()),
-            Lock::Held(owner) => {
-                let what = match owner {
-                    Some(owner) => format!(
-                        "another run holds this host: {} (process {}) since {}",
-                        owner.name, owner.process, owner.since
-                    ),
-                    None => "another run holds this host".to_owned(),
-                };
-                let help = "wait for it to end; a lock goes by itself with the run that holds it";
-                let mut stop = Stop::new(Exit::HostBusy, what, Some(help.into()));
-                stop.failure.state = Some("nothing was changed".into());
-                Err(stop)
-            }
-            Lock::Failed(said) => {
-                let help = "look at the free space of /run and at whether the login is root";
-                let mut stop = Stop::new(Exit::HostFailed, "the host's lock can not be taken", Some(help.into()));
-                stop.failure.said = said;
-                stop.failure.state = Some("nothing was changed".into());
-                Err(stop)
-            }
-        }
-    }
-
-    async fn tell_probe(&self, machine: &Machine, begun: Instant) -> Result<(), Stop> {
-        let system = machine.known(&System::Here);
-        let title = system.map(|system| system.title()).unwrap_or_default();
-        let facts = machine.questions().len();
-        self.teller.tell(EventKind::ProbeFinished { system: title, facts, took_ms: millis(begun) }).await;
-        match system {
-            Some(system) if !system.root => Err(Stop::new(
-                Exit::HostFailed,
-                "the login is not root",
-                Some("log in as root, or as a user who may use sudo".into()),
-            )),
-            Some(system) if !system.systemd => Err(Stop::new(
-                Exit::HostFailed,
-                "systemd does not run on this host",
-                Some("bedplate needs Debian or Ubuntu with systemd as the first process".into()),
-            )),
-            Some(system) if !matches!(system.id.as_str(), "debian" | "ubuntu") => Err(Stop::new(
-                Exit::HostFailed,
-                format!("`{}` is neither Debian nor Ubuntu", system.id),
-                Some("bedplate prepares Debian 11 to 13 and Ubuntu 20.04 to 26.04".into()),
-            )),
-            _ => Ok(()),
-        }
     }
 
     /// Two tasks that want different things are told before anything is touched.
@@ -241,13 +203,7 @@ impl Work<'_> {
 
     /// Acts and looks again until nothing is left. Each round does what is known now; what an earlier round made
     /// knowable is planned in the next.
-    async fn apply(
-        &mut self,
-        connection: &Connection,
-        shell: &mut HeldShell,
-        machine: Machine,
-        plan: HostPlan,
-    ) -> Result<Exit, Stop> {
+    async fn apply(&mut self, line: &mut Line, machine: Machine, plan: HostPlan) -> Result<Exit, Stop> {
         let mut settled = BTreeSet::new();
         let mut changed = BTreeSet::new();
         let (mut before, mut plan) = (machine, plan);
@@ -257,19 +213,20 @@ impl Work<'_> {
             if segments.is_empty() {
                 break;
             }
-            let acted = self.act(connection, shell, &before, &plan, segments).await;
+            let acted = self.act(line, &before, segments).await;
             let begun = Instant::now();
             if let Err(mut stop) = acted {
-                self.tell_state(shell, &mut stop, &changed).await;
+                self.tell_state(&mut line.shell, &mut stop, &changed).await;
                 return Err(stop);
             }
-            let (seen, next) = look_and_plan(shell, &self.job.tasks).await?;
+            let (seen, next) = look_and_plan(&mut line.shell, &self.job.tasks).await?;
             changed.extend(
                 plan.tasks.iter().filter(|task| task.shown.verdict == Verdict::Change).map(|task| task.shown.task),
             );
             self.count(&next, &changed);
-            self.verify(&plan, &seen, &next, begun).await?;
-            settled.extend(settled_by(&plan));
+            let follows = self.follows(&plan, &seen);
+            self.verify((&plan, &next), &seen, &follows, begun).await?;
+            settled.extend(settled_by(&plan).filter(|task| !follows.contains(task)));
             if !next.is_in_sync() {
                 self.tell_plan(&next, &settled).await;
             }
@@ -305,34 +262,43 @@ impl Work<'_> {
         Err(stop)
     }
 
-    async fn act(
-        &mut self,
-        connection: &Connection,
-        shell: &mut HeldShell,
-        before: &Machine,
-        plan: &HostPlan,
-        segments: Vec<Segment>,
-    ) -> Result<(), Stop> {
+    async fn act(&mut self, line: &mut Line, before: &Machine, segments: Vec<Segment>) -> Result<(), Stop> {
         let all: usize = segments.iter().map(|segment| segment.steps().len()).sum();
         let mut count = 0;
+        // What the host will be behind each segment: a guarded one is proved by what it leads to, not by what is
+        // planned behind it.
+        let mut model = before.clone();
         for segment in &segments {
             let steps = segment.steps();
             if self.run.stop.is_cancelled() {
                 return Err(interrupted());
             }
-            match segment {
-                Segment::Plain(_) => {
-                    let ended = steps::run(shell, connection, self.run, &self.teller, steps, (count, all)).await;
+            let was = matches!(segment, Segment::Guarded(_)).then(|| model.clone());
+            for step in steps {
+                let by = Unknown { task: step.task, name: step.name.clone() };
+                model.perform(&by, |machine| step.action.effect(machine));
+            }
+            match was {
+                None => {
+                    let ended = steps::run(line, self.run, &self.teller, steps, (count, all)).await;
                     self.remember(steps, &ended);
                     stop_on(ended, steps)?;
                 }
-                Segment::Guarded(_) => {
-                    self.guarded(connection, shell, before, plan, steps, (count, all)).await?;
-                }
+                Some(was) => self.guarded(line, (&was, &model), steps, (count, all)).await?,
             }
             count += steps.len();
         }
         Ok(())
+    }
+
+    /// How many steps the journal knows.
+    pub(super) fn remembered(&self) -> usize {
+        self.done.len()
+    }
+
+    /// The steps behind the first `count` were taken back.
+    pub(super) fn forget_behind(&mut self, count: usize) {
+        self.done.truncate(count);
     }
 
     /// Notes for the journal which of `steps` were done.
@@ -347,12 +313,39 @@ impl Work<'_> {
         );
     }
 
+    /// The tasks that change again because the run has come in by another way than it was planned over: who comes in
+    /// by the new port no longer needs the old one.
+    fn follows(&self, plan: &HostPlan, seen: &Machine) -> BTreeSet<usize> {
+        if plan.predicted.difference(seen, &Session::Here.into()).is_none() {
+            return BTreeSet::new();
+        }
+        let mut model = plan.predicted.clone();
+        if let Some(session) = seen.known(&Session::Here) {
+            model.set(Session::Here, session.clone());
+        }
+        if let Some(login) = seen.known(&SshLogin(None)) {
+            model.set(SshLogin(None), login.clone());
+        }
+        let again = plan::plan(&self.job.tasks, &model);
+        again.tasks.iter().filter(|task| task.shown.verdict == Verdict::Change).map(|task| task.shown.task).collect()
+    }
+
     /// The Machine must be what was predicted in all that the tasks assert, and a new plan must leave them alone.
-    async fn verify(&self, plan: &HostPlan, seen: &Machine, next: &HostPlan, begun: Instant) -> Result<(), Stop> {
+    /// Tasks in `follows` may change again.
+    async fn verify(
+        &self,
+        (plan, next): (&HostPlan, &HostPlan),
+        seen: &Machine,
+        follows: &BTreeSet<usize>,
+        begun: Instant,
+    ) -> Result<(), Stop> {
         let mut differs = Vec::new();
         let ready: BTreeSet<usize> = settled_by(plan).collect();
         for (task, again) in plan.tasks.iter().zip(&next.tasks).filter(|(task, _)| ready.contains(&task.shown.task)) {
             let open = task.asserts.iter().any(|question: &Question| plan.predicted.unknown(question).is_some());
+            if follows.contains(&task.shown.task) {
+                continue;
+            }
             if again.shown.verdict == Verdict::Change && !open {
                 let changes: Vec<&str> = again.shown.changes.iter().map(|change| change.summary.as_str()).collect();
                 differs.push((
@@ -454,6 +447,6 @@ pub(super) fn stop_on(ended: Ended, steps: &[Step]) -> Result<(), Stop> {
     }
 }
 
-fn millis(since: Instant) -> u64 {
+pub(super) fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }

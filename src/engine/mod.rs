@@ -15,14 +15,17 @@ use crate::base::{Digest, Exit};
 use crate::plan::Task;
 use crate::ssh::{Connector, Target};
 
+mod arrive;
 pub mod consent;
 pub mod fleet;
 pub mod guard;
 mod guarded;
 mod host;
+mod line;
 mod probe;
 pub mod record;
 mod steps;
+mod way;
 
 pub use consent::{Consent, Consented};
 pub use fleet::run;

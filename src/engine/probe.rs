@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::guard::{self, Standing};
 use crate::machine::{BadAnswer, Machine, Probe, Question, System};
 use crate::plan::{self, HostPlan, Task};
+use crate::shell::Call;
 use crate::ssh::{HeldShell, SessionError};
 
 /// A host that could not be looked at.
@@ -22,13 +24,25 @@ pub enum ProbeError {
 
 /// Asks `questions` in one exchange. A file that changes while it is read is read once more.
 pub async fn ask(shell: &mut HeldShell, questions: impl IntoIterator<Item = Question>) -> Result<Machine, ProbeError> {
+    ask_beside(shell, questions, None).await.map(|(machine, _)| machine)
+}
+
+/// The same, with a further reading call in the same exchange; gives its answer too.
+async fn ask_beside(
+    shell: &mut HeldShell,
+    questions: impl IntoIterator<Item = Question>,
+    beside: Option<Call>,
+) -> Result<(Machine, Vec<u8>), ProbeError> {
     let probe = Probe::new(questions);
     let batch = probe.batch();
+    let asked = batch.len();
+    let batch = batch.and(beside);
     let mut last = BadAnswer(String::new());
     for _ in 0..2 {
-        let results = shell.run(&batch, &mut |_| {}).await?;
+        let mut results = shell.run(&batch, &mut |_| {}).await?;
+        let answer = results.drain(asked.min(results.len())..).next().map(|result| result.body).unwrap_or_default();
         match probe.read(results.iter().map(|result| result.body.as_slice())) {
-            Ok(machine) => return Ok(machine),
+            Ok(machine) => return Ok((machine, answer)),
             Err(bad) => last = bad,
         }
     }
@@ -44,7 +58,22 @@ pub(super) fn questions(tasks: &[Task]) -> BTreeSet<Question> {
 
 /// Looks at the host and plans, asking again while late tasks turn out to need more.
 pub(super) async fn look_and_plan(shell: &mut HeldShell, tasks: &[Task]) -> Result<(Machine, HostPlan), ProbeError> {
-    let mut machine = ask(shell, questions(tasks)).await?;
+    let machine = ask(shell, questions(tasks)).await?;
+    plan_on(shell, tasks, machine).await
+}
+
+/// The first look of a connection: in the same exchange the host is asked how its guard stands.
+pub(super) async fn first_look(shell: &mut HeldShell, tasks: &[Task]) -> Result<(Machine, Standing), ProbeError> {
+    let (machine, guard) = ask_beside(shell, questions(tasks), Some(guard::report_call())).await?;
+    Ok((machine, guard::standing(&guard)?))
+}
+
+/// Plans on what was seen, asking while late tasks turn out to need more.
+pub(super) async fn plan_on(
+    shell: &mut HeldShell,
+    tasks: &[Task],
+    mut machine: Machine,
+) -> Result<(Machine, HostPlan), ProbeError> {
     for _ in 0..4 {
         let plan = plan::plan(tasks, &machine);
         if plan.needs.is_empty() {

@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
+use super::line::Line;
 use super::{Run, Teller, record};
 use crate::base::event::{EventKind, Failure};
 use crate::plan::Step;
 use crate::shell::frame::{Part, printable_lines};
 use crate::shell::{Batch, Mode};
-use crate::ssh::{Connection, FrameResult, HeldShell, SessionError};
+use crate::ssh::{FrameResult, SessionError};
 
 /// The status with which a call says that the state it was planned on is gone (`bp_moved`).
 const MOVED: u8 = 75;
@@ -27,22 +28,38 @@ pub(super) enum Ended {
     Lost(usize, SessionError),
 }
 
-/// Runs `steps` in order. `first` is the number of steps that were done before, for the count.
-pub(super) async fn run(
-    shell: &mut HeldShell,
-    connection: &Connection,
+/// Runs `steps` in order. `counted` is the number of steps that were done before, and of all.
+pub(super) async fn run(line: &mut Line, run: &Run, teller: &Teller, steps: &[Step], counted: (usize, usize)) -> Ended {
+    act(line, run, teller, steps, counted, true).await
+}
+
+/// The same, not to be ended by Ctrl-C.
+pub(super) async fn run_to_end(
+    line: &mut Line,
     run: &Run,
     teller: &Teller,
     steps: &[Step],
     counted: (usize, usize),
 ) -> Ended {
+    act(line, run, teller, steps, counted, false).await
+}
+
+async fn act(
+    line: &mut Line,
+    run: &Run,
+    teller: &Teller,
+    steps: &[Step],
+    counted: (usize, usize),
+    stoppable: bool,
+) -> Ended {
+    let Line { connection, shell, .. } = line;
     let batch = Batch::new(Mode::Act, steps.iter().map(|step| step.action.call()).collect());
     let mut follow = Follow { teller, run, steps, counted, began: Instant::now(), line: Vec::new() };
     let mut tell = |part: &Part| follow.part(part);
     let answer = {
         let acting = shell.run(&batch, &mut tell);
         tokio::pin!(acting);
-        let mut asked = false;
+        let mut asked = !stoppable;
         loop {
             tokio::select! {
                 answer = &mut acting => break answer,

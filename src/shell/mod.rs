@@ -185,6 +185,13 @@ impl Batch {
         Self { mode, calls }
     }
 
+    /// The same with further calls behind.
+    #[must_use]
+    pub fn and(mut self, calls: impl IntoIterator<Item = Call>) -> Self {
+        self.calls.extend(calls);
+        self
+    }
+
     /// How many frames it makes.
     pub fn len(&self) -> usize {
         self.calls.len()

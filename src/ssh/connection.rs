@@ -104,6 +104,11 @@ impl Connection {
     /// A scripted host.
     pub fn fake(fake: Fake) -> Self {
         let login = Login { user: "root".to_owned(), address: "fake".to_owned(), port: 22, ..Login::default() };
+        Self::fake_as(fake, login)
+    }
+
+    /// A scripted host, with a login of this kind.
+    pub fn fake_as(fake: Fake, login: Login) -> Self {
         Self(Backing::Fake(Arc::new(login), fake))
     }
 

@@ -10,5 +10,6 @@ mod accounts;
 mod apt;
 mod blank;
 mod docker;
+mod faults;
 mod repository;
 mod storage;
