@@ -60,6 +60,9 @@ impl Span {
     }
 }
 
+/// Most characters in a line of help.
+const WIDTH: usize = 100;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
@@ -125,11 +128,16 @@ impl Diagnostic {
         let title = level.primary_title(self.message.as_str());
         let snippets = self.snippets();
         let mut group = if snippets.is_empty() { Group::with_title(title) } else { title.elements(snippets) };
-        for help in &self.help {
+        let help: Vec<String> = self.help.iter().map(|help| wrapped(help)).collect();
+        for help in &help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
         let renderer = if colour { Renderer::styled() } else { Renderer::plain() };
         format!("{}\n", renderer.render(&[group]))
+    }
+
+    fn order(&self) -> Option<(&str, usize)> {
+        self.at.as_ref().map(|(span, _)| (span.source.name.as_str(), span.range.start))
     }
 
     fn snippets(&self) -> Vec<Snippet<'_, annotate_snippets::Annotation<'_>>> {
@@ -152,6 +160,23 @@ impl Diagnostic {
         }
         snippets.into_iter().map(|(_, snippet)| snippet).collect()
     }
+}
+
+/// Long lists of names in lines that fit a terminal.
+fn wrapped(text: &str) -> String {
+    let mut lines = String::new();
+    let mut width = 0;
+    for word in text.split(' ') {
+        let length = word.chars().count();
+        if width > 0 {
+            let full = width + 1 + length > WIDTH;
+            lines.push(if full { '\n' } else { ' ' });
+            width = if full { 0 } else { width + 1 };
+        }
+        lines.push_str(word);
+        width += length;
+    }
+    lines
 }
 
 /// A range that lies in the text, on character boundaries, and is never empty where the text is not.
@@ -181,6 +206,9 @@ impl fmt::Display for Diagnostic {
     }
 }
 
+/// Further places that are drawn of one mistake.
+const MOST_PLACES: usize = 4;
+
 /// All mistakes that were found so far.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Diagnostics {
@@ -193,11 +221,22 @@ impl Diagnostics {
         Self::default()
     }
 
-    /// Adds one, unless the very same was told already (a file read for two hosts is wrong once).
+    /// Adds one at its place in the order. The same mistake at the same place is told once (a file read for two hosts
+    /// is wrong once), with all the further places that show it.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        if !self.all.contains(&diagnostic) {
-            self.all.push(diagnostic);
+        let same = |other: &&mut Diagnostic| {
+            (other.severity, &other.message, &other.at) == (diagnostic.severity, &diagnostic.message, &diagnostic.at)
+        };
+        if let Some(told) = self.all.iter_mut().find(same) {
+            for also in diagnostic.also {
+                if told.also.len() < MOST_PLACES && !told.also.contains(&also) {
+                    told.also.push(also);
+                }
+            }
+            return;
         }
+        let at = self.all.partition_point(|other| other.order() <= diagnostic.order());
+        self.all.insert(at, diagnostic);
     }
 
     /// Adds all of `other`.
@@ -217,7 +256,7 @@ impl Diagnostics {
         self.all.is_empty()
     }
 
-    /// In the order of their finding.
+    /// By file and place, as a reader goes through the files; what has no place comes first.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
         self.all.iter()
     }
@@ -276,6 +315,20 @@ mod tests {
             let _ = Diagnostic::error("e").at(Span::new(&source, range), "").render(true);
         }
         assert_eq!(source.place(99), (1, 3));
+    }
+
+    #[test]
+    fn they_are_told_in_the_order_of_the_files() {
+        let (one, other) = (Source::new("a.toml", "first = 1\n"), Source::new("b.toml", "second = 2\n"));
+        let mut found = Diagnostics::new();
+        for (source, at) in [(&other, 3), (&one, 5), (&other, 0), (&one, 5), (&one, 1)] {
+            found.push(Diagnostic::error("wrong").at(Span::new(source, at..at + 1), ""));
+        }
+        found.push(Diagnostic::error("no host is named"));
+        let places: Vec<String> = found.iter().map(|wrong| wrong.to_string()).collect();
+        let wanted =
+            ["no host is named", "a.toml:1:2: wrong", "a.toml:1:6: wrong", "b.toml:1:1: wrong", "b.toml:1:4: wrong"];
+        assert_eq!(places, wanted);
     }
 
     #[test]

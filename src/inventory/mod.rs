@@ -143,12 +143,24 @@ fn target_hosts(inventory: Option<&Inventory>, target: &str, found: &mut Diagnos
     match bare_host(inventory, target) {
         Ok(host) => vec![host],
         Err(why) => {
-            let source = Source::new("command line", target);
+            let shown = without_password(target);
+            let source = Source::new("command line", shown.as_str());
             let wrong = Diagnostic::error(format!("this is not the address of a host: {why}"));
-            let span = Span::new(&source, 0..target.len());
+            let span = Span::new(&source, 0..shown.len());
             found.push(wrong.at(span, "").help("write `user@host`, `user@host:port` or `user@[v6]:port`"));
             Vec::new()
         }
+    }
+}
+
+/// A password that was given by mistake is not to reach a log.
+fn without_password(target: &str) -> String {
+    let (scheme, rest) = target.split_once("://").map_or(("", target), |(scheme, rest)| (scheme, rest));
+    let parts = rest.rsplit_once('@').and_then(|(login, host)| Some((login.split_once(':')?.0, host)));
+    match parts {
+        Some((user, host)) if scheme.is_empty() => format!("{user}:…@{host}"),
+        Some((user, host)) => format!("{scheme}://{user}:…@{host}"),
+        None => target.to_owned(),
     }
 }
 

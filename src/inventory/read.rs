@@ -129,7 +129,11 @@ impl Reader<'_> {
     fn table<'t>(&mut self, table: &'t Table, key: &str) -> Option<&'t Table> {
         let node = table.get(key)?;
         if node.table().is_none() {
-            self.error(format!("`{key}` must be a table, not {}", node.sort()), &node.range, "");
+            self.error(
+                format!("`{key}` must be a table, not {}", node.sort()),
+                &node.range,
+                format!("begin it with `[{key}]`"),
+            );
         }
         node.table()
     }
@@ -179,7 +183,7 @@ impl Reader<'_> {
         let sudo = table.get("sudo").and_then(|node| match node.data {
             Data::Boolean(sudo) => Some(sudo),
             _ => {
-                self.error("`sudo` must be `true` or `false`", &node.range, "");
+                self.error("`sudo` must be `true` or `false`", &node.range, "leave the quotes out");
                 None
             }
         });
@@ -235,7 +239,7 @@ impl Reader<'_> {
         let name = match HostName::new(entry.key.as_str()) {
             Ok(name) => name,
             Err(bad) => {
-                self.error(bad.to_string(), &entry.key_range, "");
+                self.error(bad.to_string(), &entry.key_range, "such as `[hosts.web3]`, with its `address` below");
                 return None;
             }
         };
@@ -258,7 +262,7 @@ impl Reader<'_> {
             user: address.user.or(connection.user),
             keys: connection.keys.unwrap_or_default(),
             jump: None,
-            fingerprint: self.text(table, "fingerprint"),
+            fingerprint: self.fingerprint(table),
             sudo: connection.sudo,
             groups: members.iter().map(|group| group.name.clone()).collect(),
             playbooks,
@@ -266,6 +270,20 @@ impl Reader<'_> {
             place: Some(self.span(&entry.key_range)),
         };
         Some((host, connection.jump))
+    }
+
+    fn fingerprint(&mut self, table: &Table) -> Option<String> {
+        let text = self.text(table, "fingerprint")?;
+        let hash = text.strip_prefix("SHA256:").map(|hash| hash.trim_end_matches('='));
+        if hash
+            .is_none_or(|hash| hash.len() != 43 || !hash.chars().all(|c| c.is_ascii_alphanumeric() || "+/".contains(c)))
+        {
+            let range = table.get("fingerprint").map_or(0..0, |node| node.range.clone());
+            let help = "take it from `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on the host: `SHA256:…`";
+            self.error("`fingerprint` is not that of a host key", &range, help);
+            return None;
+        }
+        Some(text)
     }
 
     /// The address; without one the name is it, as in `[hosts."web1.example.com"]`.
@@ -288,7 +306,8 @@ impl Reader<'_> {
         for (name, span) in self.texts(table, "groups").unwrap_or_default() {
             match groups.iter().find(|group| group.name == name) {
                 Some(group) if members.iter().any(|other| other.name == group.name) => {
-                    self.found.push(Diagnostic::error(format!("the group `{name}` is named twice")).at(span, ""));
+                    let wrong = Diagnostic::error(format!("the group `{name}` is named twice")).at(span, "");
+                    self.found.push(wrong.help("leave one of the two out"));
                 }
                 Some(group) => members.push(group),
                 None => {
@@ -312,7 +331,8 @@ impl Reader<'_> {
                 Ok(jump) => host.jump = Some(jump),
                 Err(why) => {
                     let wrong = Diagnostic::error(format!("`jump` is neither a host nor an address: {why}"));
-                    self.found.push(wrong.at(span, ""));
+                    let help = "name a host of this file, or an address such as \"root@203.0.113.1\"";
+                    self.found.push(wrong.at(span, "").help(help));
                 }
             }
         }

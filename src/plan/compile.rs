@@ -14,7 +14,7 @@ use crate::inventory::Host;
 use crate::playbook::place::Template;
 use crate::playbook::scope::Scope;
 use crate::playbook::values::{Resolved, Values};
-use crate::playbook::{Local, Playbook, Playbooks, Settings, TaskText, Variable, facts};
+use crate::playbook::{Local, Playbook, Playbooks, Settings, TaskText, Variable, facts, render};
 
 /// What is to be true of one host.
 pub struct HostTasks {
@@ -114,6 +114,7 @@ impl Shared<'_> {
             let known = self.playbooks.all.iter().flat_map(|p| [p.name.as_str(), p.stem.as_str()]);
             found.push(match nearest(bare(name), known) {
                 Some(near) => wrong.help(format!("did you mean `{near}`?")),
+                None if self.playbooks.all.is_empty() => wrong.help("name it under `playbooks` at the top too"),
                 None => wrong.help(format!(
                     "playbooks: {}",
                     self.playbooks.all.iter().map(|p| p.name.as_str()).collect::<Vec<_>>().join(", ")
@@ -163,9 +164,13 @@ impl Compiler<'_> {
             let wrong = Diagnostic::error(format!("`for_each` needs a list, this is a {}", list.kind()));
             return self.values.found.push(wrong.at(template.whole(), "").help("name a variable of type `list`"));
         }
-        let place = self.scope.chosen.get(template.text).map(|c| Span::new(&c.source, c.node.range.clone()));
-        for value in list.try_iter().into_iter().flatten() {
-            let item = Resolved { value, secret, place: place.clone() };
+        let chosen = self.scope.chosen.get(template.text).cloned();
+        for (index, value) in list.try_iter().into_iter().flatten().enumerate() {
+            let place = chosen.as_ref().map(|chosen| {
+                let node = chosen.node.list().and_then(|list| list.get(index)).unwrap_or(&chosen.node);
+                Span::new(&chosen.source, node.range.clone())
+            });
+            let item = Resolved { value, secret, place };
             self.one(playbook, task, BTreeMap::from([("item".to_owned(), item)]));
         }
     }
@@ -217,6 +222,10 @@ impl Compiler<'_> {
     fn when(&mut self, playbook: &Playbook, task: &TaskText, own: &BTreeMap<String, Resolved>) -> Applies {
         let template = task.when.as_ref().and_then(|node| Some((node, Template::expression(&playbook.source, node)?)));
         let Some((node, template)) = template else { return Applies::Always };
+        // Told when the playbook was checked.
+        if render::is_template(template.text) {
+            return Applies::Wrong;
+        }
         if self.scope.reads_facts(&template) {
             if !self.values.prepare(&template, own) {
                 return Applies::Wrong;

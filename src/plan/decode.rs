@@ -45,7 +45,8 @@ impl Rendered<'_> {
                 Err(error) => error,
             };
             let range = error.span().unwrap_or_else(|| self.table.range.clone());
-            let path = blamed(&self.table, &range, error.message());
+            let mut path = blamed(&self.table, &range, error.message());
+            let range = self.narrowed(error.message(), &mut path).unwrap_or(range);
             let missing = quoted(error.message(), "missing field");
             let of_removed = missing
                 .is_some_and(|name| removed.iter().any(|other| other == name || other.ends_with(&format!(".{name}"))));
@@ -59,6 +60,19 @@ impl Rendered<'_> {
             removed.push(path.join("."));
         }
         Err(wrong)
+    }
+
+    /// Our own types can not say which item of a list they blame, but name its value: the path goes on to it.
+    fn narrowed(&self, message: &str, path: &mut Vec<String>) -> Option<Range<usize>> {
+        let word = message.strip_prefix('`')?.split_once("` ")?.0;
+        let mut node = &self.table;
+        for part in path.iter() {
+            node = node.child(part)?;
+        }
+        node.list()?;
+        let (inner, range) = place_of_text(node, word)?;
+        path.extend(inner);
+        Some(range)
     }
 
     fn origin(&self, range: &Range<usize>) -> Option<&Origin> {
@@ -96,9 +110,9 @@ impl Rendered<'_> {
     /// serde's message in our words.
     fn told(&self, message: &str, path: &[String], range: &Range<usize>) -> Diagnostic {
         let kind = self.kind.name();
-        let field = path.join(".");
+        let field = dotted(path);
         let outer = match path.split_last() {
-            Some((_, outer)) if !outer.is_empty() => format!("`{kind}.{}`", outer.join(".")),
+            Some((_, outer)) if !outer.is_empty() => format!("`{kind}.{}`", dotted(outer)),
             _ => format!("`{kind}`"),
         };
         if let Some(name) = quoted(message, "unknown field") {
@@ -123,16 +137,69 @@ impl Rendered<'_> {
         if let Some(rest) = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "))
             && let Some((found, expected)) = rest.split_once(", expected ")
         {
-            let expected = words(expected);
-            let message = format!("`{field}` must be {expected}, not {}", self.secrets.redact(&words(found)));
-            return self.at(Diagnostic::error(message), range, &format!("expected {expected}"));
+            let (found, expected) = (words(found), words(expected));
+            let message = format!("`{field}` must be {expected}, not {}", self.secrets.redact(&found));
+            let help = match self.origin(range) {
+                Some(origin) => format!("change {}", names(&origin.read)),
+                None => advice(&found, &expected).to_owned(),
+            };
+            return self.at(Diagnostic::error(message), range, &format!("expected {expected}")).help(help);
         }
         // Our own types say the broken rule, or what to do, behind a colon.
         let (what, why) = message.split_once(": ").filter(|(what, _)| what.contains("is not")).unwrap_or((message, ""));
         let advice = ["write", "use", "name", "set", "add", "give"].iter().any(|verb| why.starts_with(verb));
+        // Under a value that was rendered stands what it came to.
+        let advice = advice || !why.is_empty() && self.origin(range).is_some();
         let label = if advice { String::new() } else { self.secrets.redact(why) };
         let diagnostic = self.at(Diagnostic::error(self.secrets.redact(what)), range, &label);
         if advice { diagnostic.help(self.secrets.redact(why)) } else { diagnostic }
+    }
+}
+
+/// `rules[1].allow`.
+fn dotted(path: &[String]) -> String {
+    let mut text = String::new();
+    for part in path {
+        let index = !part.is_empty() && part.chars().all(|c| c.is_ascii_digit());
+        let dot = if text.is_empty() { "" } else { "." };
+        text.push_str(&if index { format!("[{part}]") } else { format!("{dot}{part}") });
+    }
+    text
+}
+
+/// The variables that a template reads.
+fn names(read: &[(String, Option<Span>)]) -> String {
+    let names: Vec<String> = read.iter().map(|(name, _)| format!("`{name}`")).collect();
+    if names.is_empty() { "what it reads".to_owned() } else { names.join(" or ") }
+}
+
+/// How to write what is expected.
+fn advice(found: &str, expected: &str) -> &'static str {
+    let quoted = found.starts_with("the string");
+    match expected {
+        "a list" if quoted => "put it in brackets: `[\"…\"]`",
+        "a list" => "write a list: `[\"…\", \"…\"]`",
+        "a table" => "write a table: `{ key = value }`",
+        "a boolean" => "write `true` or `false`, without quotes",
+        "a string" if found == "a list" => "write one text, in quotes",
+        expected if expected.contains("string") => "put it in quotes",
+        expected if expected.contains("number") && quoted => "write it without quotes",
+        expected if expected.contains("not negative") => "write 0 or more",
+        _ => "write it as its documentation says",
+    }
+}
+
+/// Where below `node` the text `word` stands.
+fn place_of_text(node: &Node, word: &str) -> Option<(Vec<String>, Range<usize>)> {
+    let below = |key: String, node: &Node| {
+        let (path, range) = place_of_text(node, word)?;
+        Some((std::iter::once(key).chain(path).collect(), range))
+    };
+    match &node.data {
+        Data::Text(text) if text == word => Some((Vec::new(), node.range.clone())),
+        Data::List(list) => list.iter().enumerate().find_map(|(index, node)| below(index.to_string(), node)),
+        Data::Table(table) => table.entries.iter().find_map(|entry| below(entry.key.clone(), &entry.node)),
+        _ => None,
     }
 }
 

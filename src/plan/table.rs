@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::decode::Rendered;
+use crate::base::diagnostic::nearest;
 use crate::base::{Diagnostic, Source, Span};
 use crate::playbook::check::unknown_fields;
 use crate::playbook::place::Template;
@@ -12,6 +13,27 @@ use crate::playbook::tree::{Data, Entry, Node, Table};
 use crate::playbook::values::{Resolved, Values};
 use crate::playbook::{Playbook, TaskText, check, render};
 use crate::resource::{Declared, Kind};
+
+/// Gives slips in the names of keys the names that they meant, and leaves all other unknown keys out: they are told, and
+/// no second mistake is to come of them.
+fn take_as_meant(table: &mut Table, known: &[String]) {
+    let there: Vec<String> = table.keys().map(str::to_owned).collect();
+    for entry in table.entries.iter_mut().filter(|entry| !known.contains(&entry.key)) {
+        let meant =
+            nearest(&entry.key, known.iter().map(String::as_str)).filter(|near| !there.iter().any(|key| key == near));
+        if let Some(meant) = meant {
+            entry.key = meant.to_owned();
+        }
+    }
+    table.entries.retain(|entry| known.contains(&entry.key));
+    let mut seen = Vec::new();
+    table.entries.retain(|entry| {
+        !seen.contains(&entry.key) && {
+            seen.push(entry.key.clone());
+            true
+        }
+    });
+}
 
 /// All that is needed to render one task's table, also later.
 #[derive(Clone)]
@@ -111,8 +133,8 @@ impl TableText {
         let entry = table.entries[at].clone();
         if let Some(content) = table.entry("content") {
             let wrong = Diagnostic::error("a template has `template` or `content`, not both")
-                .at(Span::new(&self.source, entry.key_range.clone()), "")
-                .also(Span::new(&self.source, content.key_range.clone()), "");
+                .at(Span::new(&self.source, entry.key_range.clone()), "one")
+                .also(Span::new(&self.source, content.key_range.clone()), "the other");
             values.found.push(wrong.help("leave one of the two out"));
             return None;
         }
@@ -163,8 +185,7 @@ impl TableText {
         let mut wrong = unknown_fields(self.kind, &self.source, &filled.node);
         let mut node = filled.node;
         if let (false, Data::Table(table)) = (wrong.is_empty(), &mut node.data) {
-            let known = check::fields(self.kind).unwrap_or_default();
-            table.entries.retain(|entry| known.contains(&entry.key));
+            take_as_meant(table, &check::fields(self.kind).unwrap_or_default());
         }
         let rendered = Rendered {
             kind: self.kind,

@@ -1,9 +1,13 @@
 //! Texts to tasks, and mistakes to what is drawn of them.
 
 use super::*;
+use crate::base::event::Verdict;
 use crate::base::{Diagnostics, Source};
 use crate::inventory;
-use crate::playbook::{Memory, Playbooks, Settings};
+use crate::machine::SystemState;
+use crate::playbook::{Memory, Playbooks, Settings, facts};
+
+mod mistakes;
 
 /// What came of a run on these files: the tasks of each host, and all that was told.
 struct Made {
@@ -16,6 +20,10 @@ impl Made {
         self.found.render(false)
     }
 
+    fn messages(&self) -> Vec<String> {
+        self.found.iter().map(|wrong| wrong.message.clone()).collect()
+    }
+
     fn tasks(self) -> Vec<Task> {
         assert!(self.found.is_empty(), "{}", self.drawn());
         self.hosts.into_iter().next().expect("a host").tasks
@@ -23,13 +31,23 @@ impl Made {
 }
 
 fn made(local: &Memory, settings: &Settings) -> Made {
+    made_on(local, settings, &[], &[])
+}
+
+fn made_on(local: &Memory, settings: &Settings, targets: &[String], limit: &[String]) -> Made {
     let mut found = Diagnostics::new();
-    let text = local.files.get("bedplate.toml").cloned().unwrap_or_else(|| "[hosts.web1]\naddress = \"::1\"\n".into());
+    let text = local.files.get("bedplate.toml").cloned().unwrap_or_else(|| ONE_HOST.into());
     let inventory = inventory::read(&Source::new("bedplate.toml", text), &mut found);
     let playbooks = Playbooks::load(local, &inventory.choice(), &mut found);
-    let hosts = inventory::select(Some(&inventory), &[], &[], &mut found);
+    let hosts = inventory::select(Some(&inventory), targets, limit, &mut found);
     let hosts = compile(&playbooks, &hosts, settings, local, &mut found);
     Made { hosts, found }
+}
+
+const ONE_HOST: &str = "playbooks = [\"10-test\"]\n[hosts.web1]\naddress = \"::1\"\n";
+
+fn playbook(text: &str) -> Made {
+    made(&Memory::of([("playbooks/10-test.toml", text)]), &Settings::default())
 }
 
 fn set(text: &str, arguments: &[&str]) -> Made {
@@ -42,6 +60,12 @@ fn shown(task: &Task) -> String {
         Declaration::Ready(declared) => format!("{declared:?}"),
         Declaration::Late(late) => format!("{late:?}"),
     }
+}
+
+fn on(system: &SystemState) -> Machine {
+    let mut machine = Machine::default();
+    machine.set(crate::machine::System::Here, system.clone());
+    machine
 }
 
 const MOTD: &str = "
@@ -75,4 +99,134 @@ fn a_value_can_not_change_structure() {
         assert!(shown(&tasks[0]).contains(&format!("content: Some({value:?})")), "{}", shown(&tasks[0]));
         assert!(shown(&tasks[0]).contains("mode: Mode(420)"));
     }
+}
+
+#[test]
+fn the_nearest_setting_of_a_variable_counts() {
+    let inventory = |part: &str| {
+        let text = "playbooks = [\"10-test\"]\n[variables]\ngreeting = \"all\"\n[groups.a.variables]\ngreeting = \"a\"\n\
+                    [groups.b.variables]\ngreeting = \"b\"\n[hosts.web1]\naddress = \"::1\"\n";
+        format!("{text}{part}")
+    };
+    let grouped = "groups = [\"a\", \"b\"]\n";
+    let own = format!("{grouped}[hosts.web1.variables]\ngreeting = \"{{{{ host.name }}}}\"\n");
+    let env = [("BEDPLATE_VAR_GREETING".to_owned(), "env".to_owned())];
+    let set = vec!["greeting=first".to_owned(), "greeting=set".to_owned()];
+    for (part, settings, wanted) in [
+        ("", Settings::default(), "all"),
+        (grouped, Settings::default(), "b"),
+        (own.as_str(), Settings::default(), "web1"),
+        (own.as_str(), Settings { env: env.clone().into(), ..Settings::default() }, "env"),
+        (own.as_str(), Settings { env: env.clone().into(), set, ..Settings::default() }, "set"),
+    ] {
+        let files = Memory::of([("bedplate.toml", inventory(part)), ("playbooks/10-test.toml", MOTD.to_owned())]);
+        let tasks = made(&files, &settings).tasks();
+        assert!(shown(&tasks[0]).contains(&format!("content: Some({wanted:?})")), "{wanted}: {}", shown(&tasks[0]));
+    }
+}
+
+#[test]
+fn a_mistake_in_a_playbook_is_told_once_for_all_hosts() {
+    let inventory = "playbooks = [\"10-test\"]\n[hosts.a]\naddress = \"::1\"\n[hosts.b]\naddress = \"::2\"\n";
+    let text = MOTD.replace("/etc/motd", "etc/motd");
+    let files = Memory::of([("bedplate.toml", inventory.to_owned()), ("playbooks/10-test.toml", text)]);
+    assert_eq!(made(&files, &Settings::default()).messages(), ["`etc/motd` is not an absolute path"]);
+}
+
+#[test]
+fn what_reads_facts_is_decided_by_the_host() {
+    let text = format!(
+        "{MOTD}\n[[task]]\nname = \"old\"\nwhen = \"facts.major < 12\"\n[task.packages]\n\
+        install = [\"for-{{{{ facts.codename }}}}\"]\n"
+    );
+    let tasks = playbook(&text).tasks();
+    let when = tasks[1].when.as_ref().expect("a condition");
+    assert_eq!(when.text(), "facts.major < 12");
+    let mut held = Vec::new();
+    for sample in facts::samples() {
+        let machine = on(&sample);
+        let Declaration::Late(late) = &tasks[1].declaration else { panic!("{:?}", tasks[1]) };
+        let declared = late.resolve(&machine).expect("a declaration");
+        assert!(format!("{declared:?}").contains(&format!("for-{}", sample.codename)), "{declared:?}");
+        held.extend(when.holds(&machine).expect("an answer").then_some(sample.codename));
+    }
+    assert_eq!(held, ["bullseye"]);
+    assert!(matches!(when.holds(&Machine::default()), Err(Blocked::NotAsked(_))));
+}
+
+#[test]
+fn a_condition_over_variables_alone_is_decided_at_once() {
+    let text = MOTD.replace("name = \"motd\"", "name = \"motd\"\nwhen = \"greeting == ''\"");
+    let tasks = playbook(&text).tasks();
+    let planned = plan(&tasks, &Machine::default());
+    assert_eq!(planned.tasks[0].shown.verdict, Verdict::Skipped);
+    assert_eq!(planned.tasks[0].shown.why, "`greeting == ''` does not hold here");
+}
+
+fn names(made: &Made) -> Vec<String> {
+    let mut names: Vec<String> = made.hosts[0].tasks.iter().map(|task| task.playbook.clone()).collect();
+    names.dedup();
+    names
+}
+
+const OWN_HOST: &str = "[hosts.web1]\naddress = \"::1\"\n";
+
+#[test]
+fn a_file_takes_the_place_of_the_built_in_playbook_of_its_name() {
+    let all = names(&made(&Memory::of([("bedplate.toml", OWN_HOST)]), &Settings::default()));
+    let own = "[[task]]\nname = \"own\"\n[task.group]\nname = \"own\"\n";
+    let replaced = made(
+        &Memory::of([("bedplate.toml", OWN_HOST), ("playbooks/25-swap.toml", own), ("playbooks/35-mine.toml", own)]),
+        &Settings::default(),
+    );
+    assert!(replaced.found.is_empty(), "{}", replaced.drawn());
+    let mut wanted = all.clone();
+    wanted.insert(wanted.iter().position(|name| name == "deploy-user").expect("a playbook"), "mine".into());
+    assert_eq!(names(&replaced), wanted);
+    let of_swap: Vec<&str> =
+        replaced.hosts[0].tasks.iter().filter(|task| task.playbook == "swap").map(|task| task.place.as_str()).collect();
+    assert_eq!(of_swap, ["playbooks/25-swap.toml:1"]);
+}
+
+#[test]
+fn each_built_in_playbook_can_be_skipped_replaced_or_left_out() {
+    let files = Memory::of([("bedplate.toml", OWN_HOST)]);
+    let all = made(&files, &Settings::default());
+    let playbooks: Vec<(String, String)> = crate::playbook::builtin::playbooks()
+        .iter()
+        .map(|(stem, _)| (stem.clone(), crate::playbook::reader::name_of(stem)))
+        .collect();
+    assert_eq!(names(&all), playbooks.iter().map(|(_, name)| name.clone()).collect::<Vec<_>>());
+    for (stem, name) in &playbooks {
+        let rest: Vec<String> = playbooks.iter().map(|(_, name)| name.clone()).filter(|other| other != name).collect();
+        for tag in [stem, name] {
+            let skipped = made(&files, &Settings { skip_tags: vec![tag.clone()], ..Settings::default() });
+            assert!(skipped.found.is_empty(), "{}", skipped.drawn());
+            assert_eq!(names(&skipped), rest);
+        }
+        let empty = Memory::of([("bedplate.toml", OWN_HOST), (&format!("playbooks/{stem}.toml"), "")]);
+        let replaced = made(&empty, &Settings::default());
+        assert!(replaced.found.is_empty(), "{}", replaced.drawn());
+        assert_eq!(names(&replaced), rest);
+        let inventory = format!("playbooks = {rest:?}\n{OWN_HOST}");
+        let left_out = made(&Memory::of([("bedplate.toml", inventory)]), &Settings::default());
+        assert!(left_out.found.is_empty(), "{}", left_out.drawn());
+        assert_eq!(names(&left_out), rest);
+    }
+}
+
+#[test]
+fn a_secret_is_in_what_is_written_and_nowhere_else() {
+    let text = "[variables.token]\ntype = \"string\"\ndefault = { secret = { command = [\"pass\", \"token\"] } }\ndoc = \"T.\"\n\
+        [[task]]\nname = \"token\"\n[task.file]\npath = \"/etc/token\"\ncontent = \"token={{ token }}\"\n";
+    let mut files = Memory::of([("playbooks/10-test.toml", text)]);
+    files.commands.insert("pass token".into(), "s3cr3t-t0ken\n".into());
+    let made = made(&files, &Settings::default());
+    assert!(made.found.is_empty(), "{}", made.drawn());
+    let tasks = &made.hosts[0].tasks;
+    assert!(shown(&tasks[0]).contains("secret: true"), "{}", shown(&tasks[0]));
+    assert_eq!(made.hosts[0].secrets.redact("token=s3cr3t-t0ken"), "token=[secret]");
+    files.commands.insert("pass token".into(), "an0ther-t0ken\n".into());
+    let other = super::tests::made(&files, &Settings::default());
+    assert_eq!(made.hosts[0].digest, other.hosts[0].digest, "the digest of the tasks must not depend on a secret");
 }

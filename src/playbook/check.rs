@@ -155,8 +155,13 @@ pub fn reads(template: &Template<'_>, variables: &BTreeMap<String, Variable>, lo
 fn unknown_fact(template: &Template<'_>, fact: &str) -> Diagnostic {
     let names = FACTS.map(|(name, _)| name);
     let wrong = if fact.is_empty() {
-        let part = render::place_of_name(template.text, "facts", template.expression);
-        Diagnostic::error("one fact must be named").at(template.span(part), "as in `facts.os`")
+        let alone = |at: &usize| {
+            let (before, behind) = (&template.text[..*at], &template.text[*at + "facts".len()..]);
+            !before.ends_with(|c: char| c.is_alphanumeric() || "_.".contains(c)) && !behind.starts_with(['.', '_', '['])
+        };
+        let part = template.text.match_indices("facts").map(|(at, _)| at).find(alone);
+        let part = part.map_or(0..template.text.len(), |at| at..at + "facts".len());
+        Diagnostic::error("`facts` alone is no value").at(template.span(part), "name one of them, as in `facts.os`")
     } else {
         let path = format!("facts.{fact}");
         let at = template.text.find(&path).map_or(0..template.text.len(), |at| at..at + path.len());

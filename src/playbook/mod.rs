@@ -3,10 +3,11 @@
 //!
 //! # Where playbooks come from
 //!
-//! The built-in playbooks are in the binary. A folder `playbooks/` beside `bedplate.toml` replaces them all: it is what
-//! `bedplate init` writes, to own and edit. An inventory may name its set instead: `playbooks = ["builtin:20-swap",
-//! "mine.toml"]`, in that order, where a bare name is a file of that folder. Templates are looked for in `templates/`
-//! beside `bedplate.toml` first, then among the built-in ones.
+//! The built-in playbooks are in the binary. A file of the folder `playbooks/` beside `bedplate.toml` takes the place of
+//! the built-in one with its name, whatever their numbers; a file with a name of its own is one more. They run in the
+//! order of their files' names. An inventory may name its set instead: `playbooks = ["20-swap", "mine"]`, in that order,
+//! where a name is a file of that folder or else a built-in playbook, and `builtin:20-swap` is the built-in one in any
+//! case. Templates are looked for in `templates/` beside `bedplate.toml` first, then among the built-in ones.
 //!
 //! # Where variables come from
 //!
@@ -29,6 +30,8 @@ pub mod place;
 pub mod reader;
 pub mod render;
 pub mod scope;
+mod slip;
+mod syntax;
 pub mod tree;
 pub mod values;
 pub mod variable;
@@ -52,12 +55,13 @@ pub struct Playbooks {
 /// Which playbooks a run has.
 #[derive(Debug, Clone, Default)]
 pub enum Choice {
-    /// Those in the binary: there is no inventory.
-    #[default]
+    /// Those in the binary; no file is read.
     Builtin,
-    /// The folder `playbooks/` beside the inventory if it is there, else those in the binary.
+    /// Those in the binary, each replaced by the file of its name in the folder `playbooks/`, and all others of that
+    /// folder.
+    #[default]
     Folder,
-    /// These and no others: `builtin:20-swap`, or files of the folder `playbooks/`; each with its place.
+    /// These and no others: files of the folder `playbooks/` or built-in ones; each with its place.
     Named(Vec<(String, Span)>),
     /// These files, as given on the command line.
     Files(Vec<String>),
@@ -79,8 +83,22 @@ impl Playbooks {
             }
             playbooks.all.push(playbook);
         }
+        playbooks.keep_builtin_variables();
         check::check(&playbooks, found);
         playbooks
+    }
+
+    /// The variables of built-in playbooks that this run has not, unless its own declare them: a playbook that is left
+    /// out takes nothing away from the others, and what an inventory sets for it is no mistake.
+    fn keep_builtin_variables(&mut self) {
+        let left_out =
+            |stem: &String| !self.all.iter().any(|playbook| playbook.source.name == format!("builtin:{stem}.toml"));
+        let sources: Vec<_> = builtin::playbooks().into_iter().filter(|(stem, _)| left_out(stem)).collect();
+        for (stem, source) in sources {
+            for variable in reader::read(&stem, &source, &mut Diagnostics::new()).1 {
+                self.variables.entry(variable.name.clone()).or_insert(variable);
+            }
+        }
     }
 
     /// The built-in playbooks.
@@ -117,10 +135,17 @@ fn stem_of(path: &str) -> &str {
 fn sources(local: &dyn Local, choice: &Choice, found: &mut Diagnostics) -> Vec<(String, Arc<Source>)> {
     match choice {
         Choice::Builtin => builtin::playbooks(),
-        Choice::Folder => match folder(local, "playbooks", ".toml", found) {
-            files if files.is_empty() => builtin::playbooks(),
-            files => files.into_iter().map(|(name, source)| (stem_of(&name).to_owned(), source)).collect(),
-        },
+        Choice::Folder => {
+            let own = folder(local, "playbooks", ".toml", found);
+            let mut all: Vec<_> = own.into_iter().map(|(name, source)| (stem_of(&name).to_owned(), source)).collect();
+            for (stem, source) in builtin::playbooks() {
+                if !all.iter().any(|(own, _)| reader::name_of(own) == reader::name_of(&stem)) {
+                    all.push((stem, source));
+                }
+            }
+            all.sort_by(|one, other| one.0.cmp(&other.0));
+            all
+        }
         Choice::Named(names) => names.iter().filter_map(|(name, span)| one(local, name, span, found)).collect(),
         Choice::Files(paths) => paths.iter().filter_map(|path| file(local, path, found)).collect(),
     }
@@ -147,20 +172,22 @@ fn one(local: &dyn Local, name: &str, span: &Span, found: &mut Diagnostics) -> O
         let diagnostic = Diagnostic::error(format!("there is no playbook `{name}`")).at(span.clone(), "not found");
         match near {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-            None => diagnostic.help("name a file in `playbooks/`, or a built-in one such as `builtin:20-swap`"),
+            None => diagnostic.help(format!(
+                "put it into `playbooks/`, or name a built-in one: {}",
+                builtin.iter().map(|(stem, _)| stem.as_str()).collect::<Vec<_>>().join(", ")
+            )),
         }
     };
+    let named = |wanted: &str| builtin.iter().find(|(stem, _)| stem == wanted || reader::name_of(stem) == wanted);
+    let nearly = |wanted: &str| {
+        let stems = || builtin.iter().map(|(stem, _)| stem.as_str());
+        let by_name = |stem: &&str| nearest(wanted, [reader::name_of(stem).as_str()]).is_some();
+        nearest(wanted, stems()).or_else(|| stems().find(by_name)).map(str::to_owned)
+    };
     if let Some(wanted) = name.strip_prefix("builtin:") {
-        let hit = builtin.iter().find(|(stem, _)| stem == wanted || reader::name_of(stem) == wanted);
+        let hit = named(wanted.strip_suffix(".toml").unwrap_or(wanted));
         if hit.is_none() {
-            let near = nearest(wanted, builtin.iter().map(|(stem, _)| stem.as_str()));
-            let near = near.or_else(|| {
-                builtin
-                    .iter()
-                    .map(|(s, _)| s.as_str())
-                    .find(|s| nearest(wanted, [reader::name_of(s).as_str()]).is_some())
-            });
-            found.push(unknown(near.map(|near| format!("builtin:{near}"))));
+            found.push(unknown(nearly(wanted).map(|near| format!("builtin:{near}"))));
         }
         return hit.cloned();
     }
@@ -175,9 +202,18 @@ fn one(local: &dyn Local, name: &str, span: &Span, found: &mut Diagnostics) -> O
             }
         }
     }
+    let stem = stem_of(&file_name);
     let files = local.names("playbooks").ok().flatten().unwrap_or_default();
-    let near = nearest(&file_name, files.iter().map(String::as_str)).map(str::to_owned);
-    found.push(unknown(near));
+    let own = |file: &&String| file.ends_with(".toml") && reader::name_of(stem_of(file)) == stem;
+    if let Some(file) = files.iter().find(own) {
+        return self::file(local, &format!("playbooks/{file}"), found);
+    }
+    if let Some(builtin) = named(stem) {
+        return Some(builtin.clone());
+    }
+    found.push(unknown(
+        nearest(stem, files.iter().map(|file| stem_of(file))).map(str::to_owned).or_else(|| nearly(stem)),
+    ));
     None
 }
 

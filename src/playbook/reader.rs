@@ -69,7 +69,11 @@ pub fn read(stem: &str, source: &Arc<Source>, found: &mut Diagnostics) -> (Playb
     let mut ignored = Diagnostics::new();
     let mut reader = Reader { source, found: if whole { found } else { &mut ignored }, name: name_of(stem) };
     let empty = Table::default();
-    reader.playbook(stem, root.table().unwrap_or(&empty))
+    let (mut playbook, variables) = reader.playbook(stem, root.table().unwrap_or(&empty));
+    if !whole {
+        playbook.tasks.clear();
+    }
+    (playbook, variables)
 }
 
 /// `swap` for `20-swap`.
@@ -154,12 +158,12 @@ impl Reader<'_> {
         let sort = self.sort(name, entry, table);
         let doc = self.text(table, "doc").unwrap_or_default();
         if table.get("doc").is_none() {
-            let help = "add `doc = \"…\"`: it is shown by `bedplate explain` and in the reference";
+            let help = "add `doc = \"…\"`, a sentence on what it is for";
             self.error(format!("`{name}` has no `doc`"), &entry.key_range, "", help);
         }
         let secret = table.get("secret").is_some_and(|node| {
             if !matches!(node.data, Data::Boolean(_)) {
-                self.error("`secret` must be `true` or `false`", &node.range, "", "");
+                self.error("`secret` must be `true` or `false`", &node.range, "", "leave the quotes out");
             }
             node.data == Data::Boolean(true)
         });
@@ -167,7 +171,7 @@ impl Reader<'_> {
         let variable = Variable {
             name: name.to_owned(),
             sort: sort?,
-            default: table.get("default").cloned(),
+            default: meant(table, "default", &VARIABLE_KEYS).cloned(),
             doc,
             choices,
             secret,
@@ -177,7 +181,8 @@ impl Reader<'_> {
         };
         for choice in variable.choices.iter().filter(|choice| !variable.sort.holds(&choice.data)) {
             let message = format!("a choice of `{name}` must be of its type, {}", variable.sort);
-            self.error(message, &choice.range, &format!("this is {}", choice.sort()), "");
+            let help = format!("write it as a {}, or leave it out", variable.sort);
+            self.error(message, &choice.range, &format!("this is {}", choice.sort()), help);
         }
         Some(variable)
     }
@@ -229,7 +234,7 @@ impl Reader<'_> {
         for key in ["when", "for_each"] {
             if let Some(node) = table.get(key).filter(|node| node.text().is_none()) {
                 let help = if key == "when" {
-                    "write an expression in quotes"
+                    "write an expression in quotes, such as `\"name != ''\"`; a task without `when` always applies"
                 } else {
                     "write the name of a list variable in quotes"
                 };
@@ -317,6 +322,14 @@ impl Reader<'_> {
 
 fn kinds() -> String {
     KINDS.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ")
+}
+
+/// The value of `key`, also where its name has a slip: that is told, and no second mistake is to come of it.
+fn meant<'t>(table: &'t Table, key: &str, known: &[&str]) -> Option<&'t Node> {
+    let slip = |entry: &&Entry| {
+        !known.contains(&entry.key.as_str()) && nearest(&entry.key, known.iter().copied()) == Some(key)
+    };
+    table.get(key).or_else(|| table.entries.iter().find(slip).map(|entry| &entry.node))
 }
 
 /// A key that `of` does not have.

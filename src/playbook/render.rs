@@ -9,20 +9,9 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 
+pub use super::slip::Slip;
+use super::slip::{slip, undefined};
 use super::tree::{Data, Entry, Node, Table};
-
-/// What is wrong in a template, by its place in the template's text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Slip {
-    /// A lower-case phrase.
-    pub message: String,
-    /// Bytes in the template's text.
-    pub range: Range<usize>,
-    /// One thing to do.
-    pub help: Option<String>,
-    /// The undefined path as written, such as `item.nmae`, when that is what is wrong.
-    pub undefined: Option<String>,
-}
 
 /// What a template reads.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -76,13 +65,13 @@ pub fn reads(text: &str) -> Result<Reads, Slip> {
     if let Some(range) = whole_expression(text) {
         return reads_of_expression(&text[range]);
     }
-    let template = ENVIRONMENT.template_from_str(text).map_err(|error| slip(&error, text, 0))?;
+    let template = ENVIRONMENT.template_from_str(text).map_err(|error| slip(&error, text, false))?;
     Ok(sorted(template.undeclared_variables(true)))
 }
 
 /// What the bare expression `text` reads. Errors: a mistake in its syntax.
 pub fn reads_of_expression(text: &str) -> Result<Reads, Slip> {
-    let expression = ENVIRONMENT.compile_expression(text).map_err(|error| slip(&error, text, 0))?;
+    let expression = ENVIRONMENT.compile_expression(text).map_err(|error| slip(&error, text, true))?;
     Ok(sorted(expression.undeclared_variables(true)))
 }
 
@@ -105,8 +94,8 @@ fn is_function(name: &str) -> bool {
 
 /// Evaluates the bare expression `text`.
 pub fn evaluate(text: &str, context: &BTreeMap<String, Value>) -> Result<Value, Slip> {
-    let expression = ENVIRONMENT.compile_expression(text).map_err(|error| slip(&error, text, 0))?;
-    let value = expression.eval(Value::from(context.clone())).map_err(|error| slip(&error, text, 0))?;
+    let expression = ENVIRONMENT.compile_expression(text).map_err(|error| slip(&error, text, true))?;
+    let value = expression.eval(Value::from(context.clone())).map_err(|error| slip(&error, text, true))?;
     if value.is_undefined() {
         return Err(undefined(text, 0..text.len()));
     }
@@ -121,28 +110,8 @@ pub fn render(text: &str, context: &BTreeMap<String, Value>) -> Result<Value, Sl
             slip
         });
     }
-    let template = ENVIRONMENT.template_from_str(text).map_err(|error| slip(&error, text, 0))?;
-    template.render(Value::from(context.clone())).map(Value::from).map_err(|error| slip(&error, text, 0))
-}
-
-fn undefined(text: &str, range: Range<usize>) -> Slip {
-    let path = text.get(range.clone()).unwrap_or("").trim().to_owned();
-    Slip { message: format!("`{path}` is not defined"), range, help: None, undefined: Some(path) }
-}
-
-fn slip(error: &Error, text: &str, offset: usize) -> Slip {
-    let range = error.range().filter(|range| range.end <= text.len()).unwrap_or(0..text.len());
-    let range = range.start + offset..range.end + offset;
-    if error.kind() == ErrorKind::UndefinedError {
-        return undefined(text, range);
-    }
-    let message = match (error.kind(), error.detail()) {
-        (ErrorKind::TemplateNotFound | ErrorKind::BadInclude, _) => "a template can not include another".to_owned(),
-        (ErrorKind::SyntaxError, Some(detail)) => format!("this is not a template: {detail}"),
-        (kind, Some(detail)) => format!("{kind}: {detail}"),
-        (kind, None) => kind.to_string(),
-    };
-    Slip { message, range, help: None, undefined: None }
+    let template = ENVIRONMENT.template_from_str(text).map_err(|error| slip(&error, text, false))?;
+    template.render(Value::from(context.clone())).map(Value::from).map_err(|error| slip(&error, text, false))
 }
 
 /// Where in the template `text` the variable `name` is read first; the whole text if that can not be said.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use toml::de::{DeArray, DeString, DeTable, DeValue};
 
-use crate::base::{Diagnostic, Diagnostics, Source, Span};
+use super::syntax;
+use crate::base::{Diagnostics, Source};
 
 /// A value and its place.
 #[derive(Debug, Clone, PartialEq)]
@@ -119,17 +120,19 @@ impl Node {
         }
     }
 
+    /// The value of a key, or the item at an index.
+    pub fn child(&self, part: &str) -> Option<&Node> {
+        match &self.data {
+            Data::Table(table) => table.get(part),
+            Data::List(list) => list.get(part.parse::<usize>().ok()?),
+            _ => None,
+        }
+    }
+
     /// The place of the field at `path`; of the deepest part of it that is there.
     pub fn place_of(&self, path: &[String]) -> Range<usize> {
         let Some((first, rest)) = path.split_first() else { return self.range.clone() };
-        match &self.data {
-            Data::Table(table) => table.get(first).map_or(self.range.clone(), |node| node.place_of(rest)),
-            Data::List(list) => {
-                let item = first.parse::<usize>().ok().and_then(|index| list.get(index));
-                item.map_or(self.range.clone(), |node| node.place_of(rest))
-            }
-            _ => self.range.clone(),
-        }
+        self.child(first).map_or(self.range.clone(), |node| node.place_of(rest))
     }
 
     /// The same as toml's own value, for a resource's decoder.
@@ -165,11 +168,16 @@ impl Node {
 pub fn read(source: &Arc<Source>, found: &mut Diagnostics) -> (Node, bool) {
     let (table, errors) = DeTable::parse_recoverable(&source.text);
     let whole = errors.is_empty();
-    // What follows a slip (an open quote, say) is often blamed as well: a few are enough.
-    for error in errors.iter().take(3) {
+    // What follows a slip (an open quote, say) is often blamed as well: one in a line, and a few in all, are enough.
+    let mut lines = Vec::new();
+    for error in &errors {
         let range = error.span().unwrap_or(0..0);
-        let diagnostic = Diagnostic::error(phrase(error.message())).at(Span::new(source, range), "");
-        found.push(diagnostic.help("this is TOML: see https://toml.io"));
+        let (line, _) = source.place(range.start);
+        if lines.contains(&line) || lines.len() == 3 {
+            continue;
+        }
+        lines.push(line);
+        found.push(syntax::told(source, error.message(), range));
     }
     let range = table.span();
     (Node { range, data: Data::Table(own_table(table.into_inner())) }, whole)
@@ -177,22 +185,10 @@ pub fn read(source: &Arc<Source>, found: &mut Diagnostics) -> (Node, bool) {
 
 /// Reads one value, as on the command line. Errors: what is wrong with it.
 pub fn read_value(text: &str, range: &Range<usize>) -> Result<Node, String> {
-    let value = DeValue::parse(text).map_err(|error| phrase(error.message()))?;
+    let value = DeValue::parse(text).map_err(|error| syntax::phrase(error.message()))?;
     let mut node = own(value);
     node.place_at(range);
     Ok(node)
-}
-
-/// A first word in lower case, as all messages begin.
-fn phrase(message: &str) -> String {
-    let mut letters = message.chars();
-    match letters.next() {
-        Some(first) if !message.starts_with(|c: char| c.is_uppercase()) || message.len() < 2 => {
-            format!("{first}{}", letters.as_str())
-        }
-        Some(first) => format!("{}{}", first.to_lowercase(), letters.as_str()),
-        None => "this is not TOML".into(),
-    }
 }
 
 fn own(value: toml::Spanned<DeValue<'_>>) -> Node {

@@ -13,6 +13,7 @@ use super::render;
 use super::scope::{Chosen, ENVIRONMENT_PREFIX, Scope};
 use super::tree::{Data, Entry, Node, Table};
 use super::variable::Variable;
+use crate::base::diagnostic::nearest;
 use crate::base::secret::Redactor;
 use crate::base::{Diagnostic, Diagnostics, Secret, Source, Span};
 
@@ -187,10 +188,9 @@ impl<'a> Values<'a> {
     fn secret(&mut self, variable: &Variable, chosen: &Chosen, spec: &Node) -> Option<Value> {
         let text = match self.fetch(spec) {
             Ok(text) => text,
-            Err(why) => {
+            Err((why, help)) => {
                 let span = Span::new(&chosen.source, spec.range.clone());
                 let wrong = Diagnostic::error(format!("the secret `{}` can not be had: {why}", variable.name));
-                let help = "write `{ secret = { env = \"NAME\" } }`, `{ file = \"path\" }` or `{ command = [\"program\", \"argument\"] }`";
                 self.found.push(wrong.at(span, "").help(help));
                 return None;
             }
@@ -208,29 +208,44 @@ impl<'a> Values<'a> {
         }
     }
 
-    fn fetch(&self, spec: &Node) -> Result<String, String> {
+    /// The text of a secret. Errors: why there is none, and what to do.
+    fn fetch(&self, spec: &Node) -> Result<String, (String, String)> {
+        let written =
+            "write `{ env = \"NAME\" }`, `{ file = \"path\" }` or `{ command = [\"program\", \"argument\"] }`";
         let (Some(local), Some(env)) = (self.local, self.env) else {
-            return Err("it was not read when the playbook was".into());
+            let why = "it was not read when the playbook was".to_owned();
+            return Err((why, "read it in the task that needs it".into()));
         };
         let table = spec.table().map(|table| table.entries.as_slice()).unwrap_or(&[]);
-        let [Entry { key, node, .. }] = table else { return Err("it must name one source".into()) };
-        let text = match (key.as_str(), &node.data) {
+        let [Entry { key, node, .. }] = table else { return Err(("it must name one source".into(), written.into())) };
+        let (text, help) = match (key.as_str(), &node.data) {
             ("env", Data::Text(name)) => {
-                env.get(name).cloned().ok_or_else(|| format!("the environment variable `{name}` is not set"))
+                let unset = || format!("the environment variable `{name}` is not set");
+                (env.get(name).cloned().ok_or_else(unset), format!("set `{name}`"))
             }
-            ("file", Data::Text(path)) => match local.read(path) {
-                Ok(text) => text.ok_or_else(|| format!("there is no file `{path}`")),
-                Err(why) => Err(format!("the file `{path}` can not be read: {why}")),
-            },
+            ("file", Data::Text(path)) => {
+                let text = match local.read(path) {
+                    Ok(text) => text.ok_or_else(|| format!("there is no file `{path}`")),
+                    Err(why) => Err(format!("the file `{path}` can not be read: {why}")),
+                };
+                (text, "its path is relative to the folder of bedplate.toml".to_owned())
+            }
             ("command", Data::List(words)) => {
                 let words: Option<Vec<String>> = words.iter().map(|word| word.text().map(str::to_owned)).collect();
-                local.output(&words.ok_or("a command is a list of strings")?)
+                let output = words.ok_or_else(|| "a command is a list of strings".to_owned());
+                (output.and_then(|words| local.output(&words)), "try it in a terminal".to_owned())
             }
-            (key, _) => Err(format!("`{key}` is not a source of secrets, or not of the right type")),
-        }?;
+            ("env" | "file" | "command", _) => (Err(format!("`{key}` can not be {}", node.sort())), written.to_owned()),
+            (key, _) => {
+                let near = nearest(key, ["env", "file", "command"]);
+                let help = near.map_or_else(|| written.to_owned(), |near| format!("did you mean `{near}`?"));
+                (Err(format!("`{key}` is not a source of secrets")), help)
+            }
+        };
+        let text = text.map_err(|why| (why, help.clone()))?;
         // Editors and most programs end a file with a line break that is no part of the secret.
         let trimmed = text.strip_suffix("\r\n").or_else(|| text.strip_suffix('\n')).unwrap_or(&text);
-        if trimmed.is_empty() { Err("it is empty".into()) } else { Ok(trimmed.to_owned()) }
+        if trimmed.is_empty() { Err(("it is empty".into(), help)) } else { Ok(trimmed.to_owned()) }
     }
 
     /// What a template may read, by name. `None` when something has no value, which is told.
@@ -294,7 +309,12 @@ impl<'a> Values<'a> {
                 if secret && slip.undefined.is_none() {
                     slip.message = "this can not be rendered with the secret that it reads".into();
                 }
-                self.found.push(template.told(&slip, &paths(&context)));
+                let mut told = template.told(&slip, &paths(&context));
+                let root = slip.undefined.as_deref().and_then(|path| path.split(['.', '[']).next());
+                if let Some(place) = root.and_then(|root| context.get(root)?.place.clone()) {
+                    told = told.also(place, format!("`{}` is this", root.unwrap_or_default()));
+                }
+                self.found.push(told);
                 None
             }
         }
