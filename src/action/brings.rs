@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::base::name::{AbsPath, PackageName, UnitName};
 use crate::machine::account::Number;
 use crate::machine::docker::{self, DockerNetworkState, DockerState};
-use crate::machine::file::FileState;
+use crate::machine::file::{FileState, Kind, Owner};
 use crate::machine::ufw::Firewall;
 use crate::machine::unit::Active;
 use crate::machine::{
@@ -72,6 +72,8 @@ struct Brings {
     units: &'static [(&'static str, After)],
     /// Files it makes, or folders with files, in a form that is not foretold.
     makes: &'static [&'static str],
+    /// Folders of root's that it makes, with their modes on Debian.
+    folders: &'static [(&'static str, u32)],
     /// Whether Docker's daemon comes with it.
     docker: bool,
 }
@@ -93,7 +95,7 @@ enum After {
     Unknown,
 }
 
-const NOTHING: Brings = Brings { packages: &[], units: &[], makes: &[], docker: false };
+const NOTHING: Brings = Brings { packages: &[], units: &[], makes: &[], folders: &[], docker: false };
 
 /// The packages that the built-in playbooks install, and others that are often beside them.
 const TABLE: &[Brings] = &[
@@ -124,7 +126,12 @@ const TABLE: &[Brings] = &[
         ..NOTHING
     },
     Brings { packages: &["tzdata"], makes: &["/etc/localtime", "/etc/timezone", "/usr/share/zoneinfo"], ..NOTHING },
-    Brings { packages: &["sudo"], makes: &["/etc/sudoers", "/etc/sudoers.d"], ..NOTHING },
+    Brings {
+        packages: &["sudo"],
+        makes: &["/etc/sudoers", "/etc/sudoers.d"],
+        folders: &[("/etc/sudoers.d", 0o755)],
+        ..NOTHING
+    },
     Brings {
         packages: &["openssh-server"],
         units: &[("ssh.service", After::RunsOnDebian), ("ssh.socket", After::Unknown)],
@@ -209,6 +216,7 @@ impl Brings {
 
     fn effect(&self, machine: &mut Machine) {
         let system = machine.known(&System::Here).filter(|system| system.systemd).cloned();
+        let folders = self.folders_of(machine);
         for (name, after) in self.units {
             let Ok(unit) = UnitName::new(*name).map(Unit) else { continue };
             let fresh = machine.known(&unit).is_some_and(|state| !state.exists);
@@ -228,6 +236,9 @@ impl Brings {
         for path in made {
             machine.forget_file(&path);
         }
+        for (path, state) in folders {
+            machine.set_file(&path, state);
+        }
         if self.docker {
             if let Ok(name) = crate::base::name::GroupName::new("docker") {
                 machine.update(&Group(name), |state| {
@@ -238,6 +249,21 @@ impl Brings {
             }
             docker_comes(machine, system.is_some());
         }
+    }
+}
+
+impl Brings {
+    /// The folders as they will be: those that were asked about and are not there yet, on Debian.
+    fn folders_of(&self, machine: &Machine) -> Vec<(AbsPath, FileState)> {
+        if machine.known(&System::Here).is_none_or(|system| system.id != "debian") {
+            return Vec::new();
+        }
+        let folders = self.folders.iter().filter_map(|(path, mode)| {
+            let path = AbsPath::new(*path).ok()?;
+            let state = FileState::Present { kind: Kind::Directory, mode: *mode, owner: Owner::root() };
+            machine.file(&path).is_ok_and(FileState::is_absent).then_some((path, state))
+        });
+        folders.collect()
     }
 }
 

@@ -9,6 +9,7 @@ use bedplate::base::name::HostName;
 use bedplate::base::secret::Redactor;
 use bedplate::base::{Digest, Exit};
 use bedplate::engine::{self, Consent, Job, Mode, Run, record::Operator};
+use bedplate::machine::{Machine, Question};
 use bedplate::plan::{Declaration, Task};
 use bedplate::resource;
 use bedplate::sandbox::{self, Options, Sandbox, Suite};
@@ -88,6 +89,28 @@ impl Bench {
         tasks.collect()
     }
 
+    fn target(&self) -> Target {
+        Target {
+            address: self.sandbox.ipv4().to_string(),
+            keys: vec![self.sandbox.key()],
+            keys_named: true,
+            identities_only: true,
+            known_hosts: vec![self.sandbox.known_hosts()],
+            ..Target::new(HostName::new("box").expect("a name"), "root")
+        }
+    }
+
+    /// What the box answers, however many questions.
+    pub(crate) fn ask(&self, questions: impl IntoIterator<Item = Question>) -> Machine {
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            let connector = Connector::new(Policy::default(), Arc::new(Refuse));
+            let connection = connector.connect(&self.target()).await.expect("a login");
+            let mut shell = connection.shell().await.expect("a shell");
+            engine::ask(&mut shell, questions).await.expect("answers")
+        })
+    }
+
     pub(crate) fn run(&self, mode: Mode) -> Ran {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {
@@ -107,15 +130,7 @@ impl Bench {
                 events,
                 started: Instant::now(),
             };
-            let target = Target {
-                address: self.sandbox.ipv4().to_string(),
-                keys: vec![self.sandbox.key()],
-                keys_named: true,
-                identities_only: true,
-                known_hosts: vec![self.sandbox.known_hosts()],
-                ..Target::new(HostName::new("box").expect("a name"), "root")
-            };
-            let job = Job { target, tasks: self.tasks(), playbooks: Digest::of("") };
+            let job = Job { target: self.target(), tasks: self.tasks(), playbooks: Digest::of("") };
             let exit = engine::run(vec![job], run, "test").await;
             let mut events = Vec::new();
             while let Some(event) = incoming.recv().await {
@@ -271,8 +286,10 @@ fn brings(suite: Suite) {
     let names = BROUGHT.map(|(package, ..)| format!("\"{package}\"")).join(", ");
     let units = BROUGHT
         .map(|(_, unit, running, enabled)| format!("unit = \"{unit}\"\nrunning = {running}\nenabled = {enabled}\n"));
-    let install = format!("install = [{names}]\n");
+    let install = format!("install = [{names}, \"sudo\"]\n");
     let mut tasks = vec![("packages", install.as_str())];
+    tasks.push(("directory", "path = \"/etc/sudoers.d\"\nmode = \"0755\"\n"));
+    tasks.push(("group", "name = \"docker\"\n"));
     tasks.extend(units.iter().map(|text| ("service", text.as_str())));
     let bench = Bench::up(suite, &tasks);
     let foretold = bench.check().exits(Exit::Drift).open();

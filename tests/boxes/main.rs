@@ -9,7 +9,10 @@ mod access;
 mod accounts;
 mod apt;
 mod blank;
+#[path = "../recorded/built_in.rs"]
+mod built_in;
 mod docker;
 mod faults;
+mod recorded;
 mod repository;
 mod storage;
