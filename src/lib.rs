@@ -39,6 +39,7 @@
 
 pub mod action;
 pub mod base;
+pub mod cli;
 pub mod engine;
 pub mod inventory;
 pub mod machine;

@@ -25,7 +25,7 @@ impl std::fmt::Debug for Secret {
 }
 
 /// Replaces every known secret in a line that is about to be shown or logged.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Redactor {
     secrets: Vec<Secret>,
 }
@@ -36,6 +36,11 @@ impl Redactor {
         if secret.reveal().len() >= 4 && !self.secrets.contains(secret) {
             self.secrets.push(secret.clone());
         }
+    }
+
+    /// Learns all that `other` knows.
+    pub fn learn_all(&mut self, other: &Redactor) {
+        other.secrets.iter().for_each(|secret| self.learn(secret));
     }
 
     /// `line` with each known secret replaced by `[secret]`.

@@ -21,9 +21,11 @@ pub mod fleet;
 pub mod guard;
 mod guarded;
 mod host;
+pub mod jobs;
 mod line;
 mod probe;
 pub mod record;
+pub mod saved;
 mod steps;
 mod way;
 

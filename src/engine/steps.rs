@@ -53,7 +53,7 @@ async fn act(
     stoppable: bool,
 ) -> Ended {
     let Line { connection, shell, .. } = line;
-    let batch = Batch::new(Mode::Act, steps.iter().map(|step| step.action.call()).collect());
+    let batch = batch(steps);
     let mut follow = Follow { teller, run, steps, counted, began: Instant::now(), line: Vec::new() };
     let mut tell = |part: &Part| follow.part(part);
     let answer = {
@@ -80,6 +80,11 @@ async fn act(
             Ended::Lost(index.min(steps.len().saturating_sub(1)), error)
         }
     }
+}
+
+/// The steps as they are sent.
+pub(super) fn batch(steps: &[Step]) -> Batch {
+    Batch::new(Mode::Act, steps.iter().map(|step| step.action.call()).collect())
 }
 
 fn judge(results: &[FrameResult], steps: &[Step], run: &Run) -> Ended {

@@ -235,7 +235,7 @@ impl HostKeyError {
     fn help(&self) -> String {
         match self {
             Self::Unknown { .. } => {
-                "run from a terminal to be asked, or give the fingerprint from the provider's console, or pass --accept-new-host-keys"
+                "run from a terminal to be asked, or give the fingerprint from the provider's console, or pass --accept-new"
                     .to_owned()
             }
             Self::Declined { .. } => "compare it with the fingerprint on the provider's console".to_owned(),

@@ -1,0 +1,289 @@
+//! The command line as clap reads it. Its doc comments are the help texts, the man pages and the reference.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Turns a bare Ubuntu or Debian box into a hardened, deploy-ready server over SSH, and keeps it so.
+#[derive(Debug, Parser)]
+#[command(name = "bedplate", version, propagate_version = true, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 done or in sync, 1 a host failed, 2 check found drift, 3 a host was unreachable, \
+                        4 bad input (nothing was contacted or changed), 5 a guard put a host back, 6 another run holds \
+                        a host, 130 interrupted."
+)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Options of every command.
+    #[command(flatten)]
+    pub output: Output,
+}
+
+/// How a run is told.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Output")]
+pub struct Output {
+    /// JSON lines on standard output, one event a line.
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// Say more: why tasks are in sync, what the hosts print. Twice: everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+
+    /// When to use colour.
+    #[arg(long, global = true, value_enum, default_value = "auto")]
+    pub colour: Colour,
+
+    /// Show at most this many lines of each diff; 0 shows all.
+    #[arg(long, global = true, value_name = "LINES", default_value_t = 40)]
+    pub diff_lines: usize,
+
+    /// Write the run as JSON lines into FILE too, for `bedplate replay`.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub record: Option<PathBuf>,
+
+    /// Write a page with every host, its diffs and the hardening settings to FILE.
+    #[arg(long, global = true, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+
+    /// Write a developer's log into FILE (filtered by BEDPLATE_LOG, such as `bedplate=debug`).
+    #[arg(long, global = true, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+}
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum Colour {
+    /// On a terminal, unless NO_COLOR is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what would change, with diffs; changes nothing. Exits 2 when a host has drifted.
+    Check(Check),
+    /// Show what will change, do it, and prove it by a second look.
+    Apply(Apply),
+    /// Show what is true of a host.
+    Facts(Facts),
+    /// Write bedplate.toml, playbooks/ and templates/ into this directory, to own and edit.
+    Init(Init),
+    /// Throw-away local boxes to rehearse on.
+    #[command(subcommand)]
+    Sandbox(Sandbox),
+    /// A local box up, applied, checked, broken, found out, repaired, and down again.
+    Demo(Demo),
+    /// Draw a recorded run (`--record`, or the output of `--json`) again.
+    Replay(Replay),
+    /// Print documents that are made from the code.
+    #[command(hide = true)]
+    Generate(Generate),
+}
+
+/// Which hosts, and what of the playbooks.
+#[derive(Debug, Clone, Args)]
+pub struct Selection {
+    /// Hosts: names of the inventory, or `user@address[:port]`. None: every host of the inventory.
+    #[arg(value_name = "HOST")]
+    pub hosts: Vec<String>,
+
+    /// The inventory [default: bedplate.toml, if there is one].
+    #[arg(short, long, value_name = "FILE")]
+    pub inventory: Option<PathBuf>,
+
+    /// Only these hosts and groups; `*` matches, `!` leaves out. May be given more than once, or with commas.
+    #[arg(short, long, value_name = "PATTERN", value_delimiter = ',')]
+    pub limit: Vec<String>,
+
+    /// Only tasks with one of these tags; a playbook's name is a tag too.
+    #[arg(short, long, value_name = "TAG", value_delimiter = ',')]
+    pub tags: Vec<String>,
+
+    /// No tasks with any of these tags.
+    #[arg(long, value_name = "TAG", value_delimiter = ',')]
+    pub skip_tags: Vec<String>,
+
+    /// Set a variable for all hosts.
+    #[arg(short, long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// How hosts are logged in to.
+    #[command(flatten)]
+    pub login: Login,
+
+    /// How many hosts are worked on at once.
+    #[arg(long, value_name = "COUNT", default_value_t = 16)]
+    pub parallel: usize,
+
+    /// Print the scripts that would be sent. `check`: the one that asks, and nothing is contacted. `apply`: also those
+    /// that act, planned on the host's facts; none of them is sent.
+    #[arg(long)]
+    pub show_script: bool,
+}
+
+/// How hosts are logged in to.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Login")]
+pub struct Login {
+    /// Log in with this private key, before what the inventory and ~/.ssh/config name.
+    #[arg(long = "key", value_name = "FILE")]
+    pub keys: Vec<String>,
+
+    /// Accept and remember the keys of hosts never seen before. A changed key is refused all the same.
+    #[arg(long)]
+    pub accept_new: bool,
+
+    /// Ask for a login password where no key is accepted.
+    #[arg(long)]
+    pub ask_password: bool,
+
+    /// Read this file in the place of ~/.ssh/config; `none` reads none.
+    #[arg(short = 'F', long, value_name = "FILE")]
+    pub ssh_config: Option<PathBuf>,
+}
+
+/// `bedplate check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Which hosts and tasks.
+    #[command(flatten)]
+    pub selection: Selection,
+
+    /// Exit 2 also when there is nothing but unmanaged findings.
+    #[arg(long)]
+    pub strict: bool,
+
+    /// Plan on facts saved by `bedplate facts --json`, without contacting a host.
+    #[arg(long, value_name = "FILE")]
+    pub facts: Option<PathBuf>,
+}
+
+/// `bedplate apply`.
+#[derive(Debug, Args)]
+pub struct Apply {
+    /// Which hosts and tasks.
+    #[command(flatten)]
+    pub selection: Selection,
+
+    /// Do not ask before changing anything.
+    #[arg(short, long)]
+    pub yes: bool,
+
+    /// Exit 2 also when there are unmanaged findings left.
+    #[arg(long)]
+    pub strict: bool,
+
+    /// Seconds that a host waits for a new login before it takes back a change that could lock you out.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(20..=900))]
+    pub window: u64,
+}
+
+/// `bedplate facts`.
+#[derive(Debug, Args)]
+pub struct Facts {
+    /// Which hosts, and the facts of which tasks.
+    #[command(flatten)]
+    pub selection: Selection,
+}
+
+/// `bedplate init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// Where to write.
+    #[arg(value_name = "DIRECTORY", default_value = ".")]
+    pub directory: PathBuf,
+
+    /// Replace files that are there.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// `bedplate sandbox`.
+#[derive(Debug, Subcommand)]
+pub enum Sandbox {
+    /// Boot a box.
+    Up {
+        /// Its name.
+        #[arg(default_value = "box1")]
+        name: String,
+        /// Its release: debian-11, debian-12 or debian-13.
+        #[arg(long, default_value = "debian-12")]
+        release: String,
+    },
+    /// List boxes.
+    List,
+    /// Open a root shell in a box.
+    Shell {
+        /// Its name.
+        #[arg(default_value = "box1")]
+        name: String,
+    },
+    /// Take boxes down, with all that they left.
+    Down {
+        /// Their names; none: all of them.
+        names: Vec<String>,
+    },
+}
+
+/// `bedplate demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The box's release: debian-11, debian-12 or debian-13.
+    #[arg(long, default_value = "debian-12")]
+    pub release: String,
+
+    /// Leave the box up at the end.
+    #[arg(long)]
+    pub keep: bool,
+}
+
+/// `bedplate replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The recording; `-` reads standard input.
+    pub file: PathBuf,
+}
+
+/// `bedplate generate`.
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// What to print.
+    #[arg(value_enum)]
+    pub what: Document,
+}
+
+/// A document that is made from the code.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum Document {
+    /// Reference of resources, variables, events and exit codes, in Markdown.
+    Reference,
+    /// JSON schema of the event stream.
+    EventSchema,
+    /// Completions for bash.
+    Bash,
+    /// Completions for zsh.
+    Zsh,
+    /// Completions for fish.
+    Fish,
+    /// The manual page.
+    Man,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Arguments::command().debug_assert();
+    }
+}

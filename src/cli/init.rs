@@ -1,0 +1,50 @@
+//! `bedplate init`: the built-in playbooks and templates and a first inventory, to own and edit.
+
+use std::io::Write as _;
+use std::path::Path;
+
+use super::arguments::Init;
+use super::{Failed, note};
+use crate::base::Exit;
+use crate::playbook::builtin;
+
+/// Runs the command.
+pub(super) fn run(command: &Init) -> Result<Exit, Failed> {
+    let files = files();
+    let present: Vec<&str> =
+        files.iter().map(|(path, _)| path.as_str()).filter(|path| command.directory.join(path).exists()).collect();
+    if !present.is_empty() && !command.force {
+        return Err(Failed::input(format!("{} would be overwritten", present.join(", ")))
+            .help("nothing was written; choose an empty directory, or add `--force` to replace them"));
+    }
+    for (path, text) in &files {
+        write(&command.directory.join(path), text)?;
+    }
+    let shown = command.directory.display();
+    note(&format!(
+        "{shown}: wrote {} files\n\nNext: name your server in bedplate.toml, then `bedplate check`.",
+        files.len()
+    ));
+    Ok(Exit::Done)
+}
+
+fn files() -> Vec<(String, String)> {
+    builtin::files()
+}
+
+/// Writes beside the file and renames, so that no half file is left when the disk is full.
+fn write(path: &Path, text: &str) -> Result<(), Failed> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let written = std::fs::create_dir_all(folder).and_then(|()| {
+        let mut file = tempfile::Builder::new().permissions(readable()).tempfile_in(folder)?;
+        file.write_all(text.as_bytes())?;
+        file.persist(path).map_err(|error| error.error).map(|_| ())
+    });
+    written.map_err(|error| Failed::host(format!("{} can not be written: {error}", path.display())))
+}
+
+/// As an editor would make it; a temporary file alone would be private.
+fn readable() -> std::fs::Permissions {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::Permissions::from_mode(0o644)
+}

@@ -1,0 +1,154 @@
+//! The command line: one small file a command. It reads arguments, calls the floors below and ends the process; what a
+//! command decides is decided below.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::base::{Diagnostics, Exit};
+use crate::report;
+
+mod apply;
+pub mod arguments;
+mod check;
+mod demo;
+mod facts;
+mod generate;
+mod init;
+mod logging;
+mod prepare;
+mod prompt;
+mod replay;
+mod sandbox;
+
+use arguments::{Arguments, Colour, Command, Output};
+
+/// Why a command ended before its run began, or could not be told.
+#[derive(Debug)]
+pub struct Failed {
+    /// What to print on standard error.
+    pub text: String,
+    /// What the process ends with.
+    pub exit: Exit,
+}
+
+impl Failed {
+    /// Bad input: nothing was contacted or changed.
+    pub fn input(text: impl Into<String>) -> Self {
+        Self { text: format!("error: {}\n", text.into()), exit: Exit::BadInput }
+    }
+
+    /// Something went wrong on the way.
+    pub fn host(text: impl Into<String>) -> Self {
+        Self { text: format!("error: {}\n", text.into()), exit: Exit::HostFailed }
+    }
+
+    /// With something to do.
+    #[must_use]
+    pub fn help(mut self, help: &str) -> Self {
+        self.text.push_str(&format!("  = help: {help}\n"));
+        self
+    }
+}
+
+impl From<Diagnostics> for Failed {
+    fn from(diagnostics: Diagnostics) -> Self {
+        Self { text: diagnostics.render(colour_on_errors()), exit: Exit::BadInput }
+    }
+}
+
+impl From<crate::sandbox::Error> for Failed {
+    fn from(error: crate::sandbox::Error) -> Self {
+        Failed::host(error.to_string())
+    }
+}
+
+impl From<report::ReportError> for Failed {
+    fn from(error: report::ReportError) -> Self {
+        Failed::host(error.to_string())
+    }
+}
+
+/// Reads the arguments of this process and does what they say.
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // A closed pipe is no reason to complain about help.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::BadInput.into() } else { Exit::Done.into() };
+        }
+    };
+    let ended = logging::start(arguments.output.log.as_deref()).and_then(|()| dispatch(&arguments));
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failed) => {
+            let _ = std::io::stderr().write_all(failed.text.as_bytes());
+            failed.exit.into()
+        }
+    }
+}
+
+fn dispatch(arguments: &Arguments) -> Result<Exit, Failed> {
+    let output = &arguments.output;
+    match &arguments.command {
+        Command::Check(command) => check::run(command, output),
+        Command::Apply(command) => apply::run(command, output),
+        Command::Facts(command) => facts::run(command, output),
+        Command::Init(command) => init::run(command),
+        Command::Sandbox(command) => sandbox::run(command),
+        Command::Demo(command) => demo::run(command, output),
+        Command::Replay(command) => replay::run(command, output),
+        Command::Generate(command) => generate::run(command, &mut Arguments::command()),
+    }
+}
+
+/// The report's settings as the command line has them.
+fn settings(output: &Output, rows: Vec<report::SettingRow>) -> report::Settings {
+    report::Settings {
+        json: output.json,
+        verbose: output.verbose,
+        colour: match output.colour {
+            Colour::Auto => report::Colour::Auto,
+            Colour::Always => report::Colour::Always,
+            Colour::Never => report::Colour::Never,
+        },
+        diff_lines: output.diff_lines,
+        log: output.record.clone(),
+        html: output.report.clone().map(|path| report::Page {
+            path,
+            made: jiff::Zoned::now().strftime("%Y-%m-%d %H:%M %Z").to_string(),
+            settings: rows,
+        }),
+        ..report::Settings::default()
+    }
+}
+
+/// The settings that the page of a run lists.
+fn setting_rows(_jobs: &crate::engine::jobs::Jobs) -> Vec<report::SettingRow> {
+    Vec::new()
+}
+
+/// Writes an answer to standard output; a reader that has gone away is no error.
+fn say(text: &str) {
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}
+
+/// Writes a line of progress to standard error.
+fn note(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Whether diagnostics may use colour.
+fn colour_on_errors() -> bool {
+    report::Terminal::here().style(&report::Settings::default()).notes.colour
+}
+
+/// A runtime for commands that talk to hosts.
+fn runtime() -> Result<tokio::runtime::Runtime, Failed> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failed::host(format!("no runtime can be started: {error}")))
+}

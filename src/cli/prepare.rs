@@ -1,0 +1,290 @@
+//! What `check`, `apply`, `facts` and `demo` share: arguments to a run of the engine, drawn by the report.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::arguments::{Output, Selection};
+use super::prompt::Terminal;
+use super::{Failed, colour_on_errors, note, say};
+use crate::base::Exit;
+use crate::base::name::HostName;
+use crate::engine::jobs::{Jobs, Wanted};
+use crate::engine::record::Operator;
+use crate::engine::saved::{self, SavedFacts};
+use crate::engine::{self, Consent, Consented, Mode, Run, consent, jobs};
+use crate::playbook::Settings;
+use crate::report::{self, Running, Stage};
+use crate::ssh::config::{Myself, SshConfig};
+use crate::ssh::{Answer, Connector, Policy};
+
+/// How a run is made of a command.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    /// The command's name.
+    pub(super) command: &'static str,
+    /// Whether it changes anything.
+    pub(super) mode: Mode,
+    /// Whether findings alone count as drift.
+    pub(super) strict: bool,
+    /// How long a guarded group may stay unconfirmed.
+    pub(super) window: Duration,
+    /// Whether the operator is asked before anything is changed.
+    pub(super) ask_first: bool,
+}
+
+impl Manner {
+    /// A look that changes nothing.
+    pub(super) fn look(command: &'static str) -> Self {
+        Self { command, mode: Mode::Check, strict: false, window: Duration::ZERO, ask_first: false }
+    }
+}
+
+/// Reads inventory and playbooks for `selection`, and shows warnings. Errors: every mistake found.
+pub(super) fn read(selection: &Selection) -> Result<Jobs, Failed> {
+    let me = Myself::detect();
+    let config = match &selection.login.ssh_config {
+        None => SshConfig::usual(me),
+        Some(path) if path.as_os_str() == "none" => SshConfig::none(me),
+        Some(path) if !path.exists() => {
+            return Err(Failed::input(format!("there is no file {}", path.display()))
+                .help("look at the path after `-F`; `-F none` reads no configuration"));
+        }
+        Some(path) => SshConfig::only(path, me),
+    };
+    let wanted = Wanted {
+        hosts: selection.hosts.clone(),
+        inventory: selection.inventory.clone(),
+        limit: selection.limit.clone(),
+        keys: selection.login.keys.clone(),
+        settings: Settings {
+            set: selection.set.clone(),
+            tags: selection.tags.clone(),
+            skip_tags: selection.skip_tags.clone(),
+            env: std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+                .collect(),
+        },
+    };
+    if let Some(missing) = wanted.keys.iter().find(|key| !key.starts_with('~') && !Path::new(key).exists()) {
+        return Err(Failed::input(format!("there is no private key {missing}")).help("look at the path after `--key`"));
+    }
+    let jobs = jobs::jobs(&wanted, &config)?;
+    if !jobs.warnings.is_empty() {
+        note(jobs.warnings.render(colour_on_errors()).trim_end());
+    }
+    Ok(jobs)
+}
+
+/// What the command line said about hosts and tasks, as it would be typed again, without secrets.
+fn arguments(selection: &Selection, jobs: &Jobs) -> Vec<String> {
+    let mut words = selection.hosts.clone();
+    let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
+    let path = |path: &Path| path.display().to_string();
+    selection.inventory.iter().for_each(|file| option("--inventory", path(file)));
+    selection.limit.iter().for_each(|pattern| option("--limit", pattern.clone()));
+    selection.tags.iter().for_each(|tag| option("--tags", tag.clone()));
+    selection.skip_tags.iter().for_each(|tag| option("--skip-tags", tag.clone()));
+    for set in &selection.set {
+        let name = set.split('=').next().unwrap_or_default();
+        let secret = jobs.read.playbooks.variables.get(name).is_some_and(|variable| variable.secret);
+        option("--set", if secret { format!("{name}=…") } else { jobs.secrets.redact(set) });
+    }
+    selection.login.keys.iter().for_each(|key| option("--key", key.clone()));
+    selection.login.ssh_config.iter().for_each(|file| option("-F", path(file)));
+    words
+}
+
+/// Who runs this, for locks and journals.
+fn operator() -> Operator {
+    let me = Myself::detect();
+    Operator {
+        name: format!("{}@{}", me.user, me.host),
+        process: std::process::id(),
+        since: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    }
+}
+
+/// A run over `jobs` that tells itself to `running`.
+pub(super) fn run_of(jobs: &Jobs, selection: &Selection, manner: &Manner, running: &Running) -> Run {
+    let login = &selection.login;
+    let policy = Policy { accept_new: login.accept_new, ask_password: login.ask_password, ..Policy::default() };
+    let terminal = Arc::new(Terminal::new(running.stage.clone()));
+    Run {
+        mode: manner.mode,
+        strict: manner.strict,
+        arguments: arguments(selection, jobs),
+        operator: operator(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        window: manner.window,
+        places: Arc::new(Semaphore::new(selection.parallel.clamp(1, 1000))),
+        consent: Consent::new(jobs.jobs.len(), manner.ask_first.then(|| question(running.stage.clone()))),
+        redactor: jobs.secrets.clone(),
+        stop: CancellationToken::new(),
+        connector: Arc::new(Connector::new(policy, terminal)),
+        events: running.events.clone(),
+        started: Instant::now(),
+    }
+}
+
+/// The one question before anything is changed, below the plans that it is about.
+fn question(stage: Stage) -> consent::Question {
+    Arc::new(move |hosts: Vec<(HostName, usize)>| {
+        let stage = stage.clone();
+        Box::pin(async move {
+            stage.settled().await;
+            let tasks: usize = hosts.iter().map(|(_, changes)| changes).sum();
+            let text = match &hosts[..] {
+                [(host, _)] => format!("Apply {} to {host}?", counted(tasks, "task")),
+                hosts => format!("Apply {} to {}?", counted(tasks, "task"), counted(hosts.len(), "host")),
+            };
+            let terminal = Terminal::new(stage);
+            match tokio::task::spawn_blocking(move || terminal.confirm(&text)).await {
+                Ok(Answer::Yes) => Consented::Yes,
+                Ok(Answer::No) => Consented::No,
+                Ok(Answer::NotAskable) | Err(_) => Consented::NotAskable,
+            }
+        })
+    })
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// Runs `jobs` and draws them. Gives what the process ends with.
+pub(super) async fn run(jobs: Jobs, selection: &Selection, output: &Output, manner: &Manner) -> Result<Exit, Failed> {
+    let running = report::start(&super::settings(output, super::setting_rows(&jobs)))?;
+    let run = run_of(&jobs, selection, manner, &running);
+    let stop = run.stop.clone();
+    let Running { events, done, .. } = running;
+    drop(events);
+    let ended = tokio::select! {
+        exit = engine::run(jobs.jobs, run, manner.command) => Ok(exit),
+        failed = twice_interrupted(stop) => Err(failed),
+    };
+    let exit = ended?;
+    let errors = done.await.map_err(|error| Failed::host(format!("the report broke off: {error}")))?;
+    match errors.into_iter().next() {
+        None => Ok(exit),
+        Some(error) => Err(error.into()),
+    }
+}
+
+/// The first Ctrl-C asks the hosts to end after the action in hand; the second ends this process, and what runs on a
+/// host then is left to itself (a guard there still fires).
+async fn twice_interrupted(stop: CancellationToken) -> Failed {
+    if tokio::signal::ctrl_c().await.is_err() {
+        return std::future::pending().await;
+    }
+    stop.cancel();
+    note("stopping after the action in hand; Ctrl-C again leaves at once");
+    if tokio::signal::ctrl_c().await.is_err() {
+        return std::future::pending().await;
+    }
+    Failed {
+        text: "left while hosts were at work; run `check` to see where things stand\n".into(),
+        exit: Exit::Interrupted,
+    }
+}
+
+/// Prints the script that asks each host.
+pub(super) fn show_probe(jobs: &Jobs) -> Exit {
+    for job in &jobs.jobs {
+        say(&format!("# {}: asks what is true; changes nothing\n{}\n", job.target.name, saved::probe_script(job)));
+    }
+    Exit::Done
+}
+
+/// Prints the script that asks each host, asks it, and prints the scripts that an apply would send then.
+pub(super) async fn show_actions(jobs: &Jobs, selection: &Selection) -> Result<Exit, Failed> {
+    let mut worst = show_probe(jobs);
+    let silent = report::start(&report::Settings { no_bars: true, ..report::Settings::default() })?;
+    let run = run_of(jobs, selection, &Manner::look("apply"), &silent);
+    for job in &jobs.jobs {
+        match saved::facts(job, &run).await {
+            Ok(machine) => {
+                let scripts = saved::action_scripts(job, &machine);
+                let all = scripts.len();
+                for (number, script) in scripts.iter().enumerate() {
+                    say(&format!("# {}: acts, script {} of {all}\n{script}\n", job.target.name, number + 1));
+                }
+                if all == 0 {
+                    say(&format!("# {}: there is nothing to do\n", job.target.name));
+                }
+            }
+            Err((failure, exit)) => {
+                note(&told(job.target.name.as_str(), &failure));
+                worst = worst.worst(exit);
+            }
+        }
+    }
+    Ok(worst)
+}
+
+/// A failure outside a run, in lines.
+pub(super) fn told(host: &str, failure: &crate::base::event::Failure) -> String {
+    let mut text = format!("{host}: {}", failure.what);
+    failure.said.iter().for_each(|line| text.push_str(&format!("\n  | {line}")));
+    failure.help.iter().for_each(|help| text.push_str(&format!("\n  = help: {help}")));
+    text
+}
+
+/// Reads facts that `bedplate facts --json` saved. One line a host. Errors: the file is not such.
+pub(super) fn saved_facts(path: &Path) -> Result<Vec<SavedFacts>, Failed> {
+    let shown = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| Failed::input(format!("the facts {shown} can not be read: {error}")))?;
+    let wrong = |line: usize, why: String| {
+        Failed::input(format!("{shown}:{}: not saved facts: {why}", line + 1))
+            .help("save them with `bedplate facts HOST --json > FILE`")
+    };
+    let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+    let mut all = Vec::new();
+    for (number, line) in lines {
+        let value: serde_json::Value = serde_json::from_str(line).map_err(|error| wrong(number, error.to_string()))?;
+        let version = value.get("v").and_then(serde_json::Value::as_u64);
+        if version != Some(u64::from(saved::FACTS_VERSION)) {
+            return Err(wrong(number, "it has another version, or none".into()));
+        }
+        all.push(serde_json::from_value(value).map_err(|error| wrong(number, error.to_string()))?);
+    }
+    if all.is_empty() { Err(wrong(0, "it is empty".into())) } else { Ok(all) }
+}
+
+/// Plans on saved facts with no host at all.
+pub(super) async fn check_saved(
+    path: &Path,
+    selection: &Selection,
+    output: &Output,
+    strict: bool,
+) -> Result<Exit, Failed> {
+    let saved = saved_facts(path)?;
+    let mut selection = selection.clone();
+    if selection.hosts.is_empty() {
+        selection.hosts = saved.iter().map(|facts| facts.host.to_string()).collect();
+    }
+    let jobs = read(&selection)?;
+    let mut worst = Exit::Done;
+    for job in &jobs.jobs {
+        let facts = saved.iter().find(|facts| facts.host == job.target.name).or(match &saved[..] {
+            [only] if jobs.jobs.len() == 1 => Some(only),
+            _ => None,
+        });
+        let Some(facts) = facts else {
+            return Err(Failed::input(format!("there are no facts of {} in {}", job.target.name, path.display())));
+        };
+        let running = report::start(&super::settings(output, super::setting_rows(&jobs)))?;
+        let run = run_of(&jobs, &selection, &Manner { strict, ..Manner::look("check") }, &running);
+        let Running { events, done, .. } = running;
+        drop(events);
+        let exit = saved::check(job, &facts.machine, &run).await;
+        drop(run);
+        done.await.map_err(|error| Failed::host(format!("the report broke off: {error}")))?;
+        worst = worst.worst(exit);
+    }
+    Ok(worst)
+}

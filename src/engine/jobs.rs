@@ -1,0 +1,167 @@
+//! From what the operator wrote to the jobs of a run: inventory, playbooks and `~/.ssh/config` read, compiled and
+//! resolved. Every mistake of every file is found here, and nothing is contacted.
+
+use std::path::{Path, PathBuf};
+
+use super::Job;
+use crate::base::secret::Redactor;
+use crate::base::{Diagnostic, Diagnostics, Source};
+use crate::inventory::{self, Host, Inventory};
+use crate::plan::{self, HostTasks};
+use crate::playbook::{Choice, Disk, Local as _, Playbooks, Settings};
+use crate::ssh::config::SshConfig;
+use crate::ssh::{Become, Request, resolve};
+
+/// The inventory's usual name.
+pub const INVENTORY: &str = "bedplate.toml";
+
+/// What a run is to be about.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// Names of the inventory, or addresses; none means the whole inventory.
+    pub hosts: Vec<String>,
+    /// The inventory as it was named; [`INVENTORY`] of the present folder, if there is one, when absent.
+    pub inventory: Option<PathBuf>,
+    /// Which of the hosts.
+    pub limit: Vec<String>,
+    /// Private keys to try first.
+    pub keys: Vec<String>,
+    /// Variables, tags and the environment.
+    pub settings: Settings,
+}
+
+/// The jobs of a run, and what was odd on the way to them.
+#[derive(Debug)]
+pub struct Jobs {
+    /// One a host.
+    pub jobs: Vec<Job>,
+    /// Every secret that any task reads.
+    pub secrets: Redactor,
+    /// Warnings, to be shown.
+    pub warnings: Diagnostics,
+    /// What was read, for those who need more of it than tasks.
+    pub read: Read,
+}
+
+/// The files of a run as they were read.
+#[derive(Debug)]
+pub struct Read {
+    /// The hosts of the run.
+    pub hosts: Vec<Host>,
+    /// The playbooks of the run.
+    pub playbooks: Playbooks,
+    /// Where paths in them are relative to.
+    pub folder: PathBuf,
+}
+
+/// Reads and compiles all that a run needs. Errors: every mistake found, in the order of the files.
+pub fn jobs(wanted: &Wanted, config: &SshConfig) -> Result<Jobs, Diagnostics> {
+    let mut found = Diagnostics::new();
+    let folder = folder_of(wanted.inventory.as_deref());
+    let disk = Disk::new(&folder);
+    let inventory = read_inventory(wanted.inventory.as_deref(), &disk, &mut found);
+    let choice = inventory.as_ref().map_or(Choice::Builtin, Inventory::choice);
+    let playbooks = Playbooks::load(&disk, &choice, &mut found);
+    let hosts = inventory::select(inventory.as_ref(), &wanted.hosts, &wanted.limit, &mut found);
+    let compiled = plan::compile(&playbooks, &hosts, &wanted.settings, &disk, &mut found);
+    let mut secrets = Redactor::default();
+    let mut jobs = Vec::new();
+    for (host, tasks) in hosts.iter().zip(compiled) {
+        secrets.learn_all(&tasks.secrets);
+        jobs.extend(job(host, tasks, wanted, config, &mut found));
+    }
+    if found.has_errors() {
+        return Err(found);
+    }
+    Ok(Jobs { jobs, secrets, warnings: found, read: Read { hosts, playbooks, folder } })
+}
+
+fn folder_of(inventory: Option<&Path>) -> PathBuf {
+    let parent = inventory.and_then(Path::parent).filter(|folder| !folder.as_os_str().is_empty());
+    parent.map_or_else(|| PathBuf::from("."), Path::to_owned)
+}
+
+fn read_inventory(named: Option<&Path>, disk: &Disk, found: &mut Diagnostics) -> Option<Inventory> {
+    let shown = named.map_or_else(|| INVENTORY.to_owned(), |path| path.display().to_string());
+    let file = named.map_or_else(|| Some(INVENTORY.into()), |path| path.file_name().map(|name| name.to_string_lossy()));
+    let wrong = match file.map_or(Ok(None), |file| disk.read(&file)) {
+        Ok(Some(text)) => return Some(inventory::read(&Source::new(&shown, text), found)),
+        Ok(None) if named.is_none() => return None,
+        Ok(None) => Diagnostic::error(format!("there is no inventory {shown}")),
+        Err(why) => Diagnostic::error(format!("the inventory {shown} can not be read: {why}")),
+    };
+    found.push(wrong.help("look at the path after `--inventory`, or write one with `bedplate init`"));
+    None
+}
+
+fn job(host: &Host, tasks: HostTasks, wanted: &Wanted, config: &SshConfig, found: &mut Diagnostics) -> Option<Job> {
+    let mut request = Request::new(host.name.clone());
+    request.address = Some(host.address.clone());
+    request.port = host.port;
+    request.user.clone_from(&host.user);
+    request.keys = wanted.keys.iter().chain(&host.keys).cloned().collect();
+    request.fingerprint.clone_from(&host.fingerprint);
+    request.jump.clone_from(&host.jump);
+    request.become_root = if host.sudo == Some(false) { Become::Never } else { Become::Sudo };
+    match resolve(&request, config) {
+        Ok(resolved) => {
+            resolved.warnings.into_iter().for_each(|warning| found.push(warning));
+            Some(Job { target: resolved.target, tasks: tasks.tasks, playbooks: tasks.digest })
+        }
+        Err(wrong) => {
+            found.push(*wrong);
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ssh::config::Myself;
+
+    fn none() -> SshConfig {
+        SshConfig::none(Myself { user: "ann".into(), home: "/home/ann".into(), uid: 1000, host: "laptop".into() })
+    }
+
+    fn in_folder(files: &[(&str, &str)], hosts: &[&str]) -> Result<Jobs, String> {
+        let folder = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        let wanted = Wanted {
+            hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
+            inventory: Some(folder.path().join(INVENTORY)),
+            ..Wanted::default()
+        };
+        jobs(&wanted, &none()).map_err(|found| found.render(false))
+    }
+
+    #[test]
+    fn an_inventory_gives_its_hosts_their_own_way_in() {
+        let text = "[hosts.web1]\naddress = \"::1\"\nport = 2222\nuser = \"ops\"\nsudo = false\n";
+        let jobs = in_folder(&[(INVENTORY, text)], &[]).unwrap();
+        let target = &jobs.jobs[0].target;
+        assert_eq!((target.name.as_str(), target.address.as_str(), target.port), ("web1", "::1", 2222));
+        assert_eq!((target.user.as_str(), target.become_root), ("ops", Become::Never));
+        assert!(jobs.jobs[0].tasks.len() > 10, "the built-in playbooks are there");
+    }
+
+    #[test]
+    fn mistakes_in_different_files_are_told_together() {
+        let wrong = in_folder(
+            &[(INVENTORY, "[hosts.web1]\nadress = \"::1\"\n"), ("playbooks/10-own.toml", "[[task]]\nnme = \"x\"\n")],
+            &[],
+        );
+        let told = wrong.unwrap_err();
+        assert!(told.contains("adress") && told.contains("nme"), "{told}");
+    }
+
+    #[test]
+    fn an_inventory_that_was_named_must_be_there() {
+        let told = in_folder(&[], &["root@::1"]).unwrap_err();
+        assert!(told.contains("there is no inventory"), "{told}");
+    }
+}
