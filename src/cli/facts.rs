@@ -80,6 +80,7 @@ fn words(value: &serde_json::Value) -> String {
         Value::Object(fields) => {
             let told = fields.iter().map(|(name, value)| match value {
                 Value::Object(_) => format!("{name} ({})", words(value)),
+                Value::Number(mode) if name == "mode" => format!("mode {:04o}", mode.as_u64().unwrap_or_default()),
                 _ => format!("{name} {}", words(value)),
             });
             told.collect::<Vec<_>>().join(", ")

@@ -288,7 +288,16 @@ impl Story {
 
     /// `bedplate VERB` with this run's arguments, as one would type it.
     pub(super) fn command_line(&self, verb: &str) -> String {
-        let words = self.arguments.iter().map(|a| shlex::try_quote(a).unwrap_or_default().into_owned());
+        let words = self.arguments.iter().map(|word| quoted(word));
         std::iter::once(format!("bedplate {verb}")).chain(words).collect::<Vec<_>>().join(" ")
     }
+}
+
+/// A word as a shell takes it, in quotes only where it needs them.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    shlex::try_quote(word).unwrap_or_default().into_owned()
 }

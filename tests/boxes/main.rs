@@ -13,6 +13,8 @@ mod blank;
 mod built_in;
 mod docker;
 mod faults;
+mod fresh;
 mod recorded;
 mod repository;
 mod storage;
+mod support;

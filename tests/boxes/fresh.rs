@@ -1,0 +1,90 @@
+//! The main path: a bare box, planned, applied, found in sync, used, rebooted, and still in sync.
+
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use bedplate::base::EventKind;
+use bedplate::base::event::Verdict;
+use bedplate::sandbox::Suite;
+
+use super::support::{Ran, Rig};
+
+/// Task names with their verdicts, of the first plan in a run.
+fn planned(ran: &Ran) -> Vec<(String, Verdict)> {
+    let plan = ran.events().into_iter().find_map(|event| match event.kind {
+        EventKind::Planned { tasks, .. } => Some(tasks),
+        _ => None,
+    });
+    plan.expect("a plan").into_iter().map(|task| (task.name, task.verdict)).collect()
+}
+
+fn changed(ran: &Ran) -> usize {
+    ran.events()
+        .into_iter()
+        .find_map(|event| match event.kind {
+            EventKind::RunFinished { tally, .. } => Some(tally.changed),
+            _ => None,
+        })
+        .expect("an end")
+}
+
+fn is_open(rig: &Rig, port: u16) -> bool {
+    let address = SocketAddr::from((rig.sandbox.ipv4(), port));
+    TcpStream::connect_timeout(&address, Duration::from_secs(2)).is_ok()
+}
+
+/// What a prepared host must show, whoever asks.
+fn is_ready(rig: &Rig) {
+    rig.login("deploy", "id -nG").exits(0);
+    assert!(rig.login("deploy", "id -nG").stdout.contains("docker"), "deploy is not in group docker");
+    rig.login("deploy", "docker run --rm bedplate-test true").exits(0);
+    let offered =
+        rig.sandbox.ssh("deploy", ["true"]).arg("-o").arg("PubkeyAuthentication=no").output().expect("ssh runs");
+    let said = String::from_utf8_lossy(&offered.stderr).into_owned();
+    assert!(said.contains("Permission denied (publickey)."), "something else than keys is offered: {said}");
+    assert!(is_open(rig, 22), "ssh is closed");
+    rig.inside("systemd-run --quiet --unit=listen-8080 --collect busybox nc -ll -p 8080 -e true");
+    assert!(!is_open(rig, 8080), "a port outside the list is open");
+    rig.inside("systemctl stop listen-8080.service");
+    assert!(rig.inside("ufw status").contains("Status: active"));
+    let swap = format!("/swapfile-{}", rig.sandbox.name());
+    assert!(rig.inside("cat /proc/swaps").contains(&swap), "swap is off");
+    assert!(rig.inside("cat /etc/fstab").contains(&swap), "swap is not in fstab");
+}
+
+/// An image made on the spot: nothing is pulled.
+fn make_image(rig: &Rig) {
+    rig.inside("apt-get install -y -q busybox-static >/dev/null 2>&1");
+    rig.inside("d=$(mktemp -d) && mkdir $d/bin && cp /bin/busybox $d/bin/ && ln -s busybox $d/bin/true && tar -C $d -c . | docker import - bedplate-test");
+}
+
+fn main_path(suite: Suite) {
+    let mut rig = Rig::up(suite);
+    let check = rig.run("check", &["--json"]).exits(2);
+    let foretold = planned(&check);
+    let apply = rig.run("apply", &["--json"]).exits(0);
+    assert_eq!(planned(&apply), foretold, "the plan that was shown is not the plan that was applied");
+    let again = rig.run("apply", &["--json"]).exits(0);
+    assert_eq!(changed(&again), 0, "a second apply changed something: {}", again.stdout);
+    rig.run("check", &[]).exits(0);
+    make_image(&rig);
+    is_ready(&rig);
+    rig.reboot();
+    is_ready(&rig);
+    rig.run("check", &[]).exits(0);
+}
+
+#[test]
+fn a_bare_debian_11_becomes_ready_and_stays_so() {
+    main_path(Suite::Bullseye);
+}
+
+#[test]
+fn a_bare_debian_12_becomes_ready_and_stays_so() {
+    main_path(Suite::Bookworm);
+}
+
+#[test]
+fn a_bare_debian_13_becomes_ready_and_stays_so() {
+    main_path(Suite::Trixie);
+}

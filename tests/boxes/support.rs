@@ -1,0 +1,101 @@
+//! A box, and the program run against it as a user would run it.
+
+use std::process::{Command, Output};
+
+use bedplate::sandbox::{self, Options, Sandbox, Suite};
+
+/// A box with a working folder for the program.
+pub(crate) struct Rig {
+    pub(crate) sandbox: Sandbox,
+    folder: tempfile::TempDir,
+}
+
+/// What a run of the program came to.
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ran {
+    fn of(output: &Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Fails with everything that was printed unless the exit code is `code`.
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "exit code\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    /// The events of a `--json` run.
+    pub(crate) fn events(&self) -> Vec<bedplate::base::Event> {
+        self.stdout
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in `{line}`")))
+            .collect()
+    }
+}
+
+impl Rig {
+    /// A bare box of `suite`.
+    pub(crate) fn up(suite: Suite) -> Self {
+        let sandbox = sandbox::up(&Options { suite, ..Options::default() }, &|text| eprintln!("{text}"))
+            .unwrap_or_else(|error| panic!("a box can not be made here: {error}"));
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let config = format!(
+            "Host *\n  UserKnownHostsFile {}\n  GlobalKnownHostsFile /dev/null\n  IdentityFile {}\n  IdentitiesOnly yes\n",
+            sandbox.known_hosts().display(),
+            sandbox.key().display()
+        );
+        std::fs::write(folder.path().join("ssh_config"), config).expect("a file in a temporary folder");
+        Self { sandbox, folder }
+    }
+
+    /// `root@address`.
+    pub(crate) fn address(&self) -> String {
+        format!("root@{}", self.sandbox.ipv4())
+    }
+
+    /// The program with `words`, in the working folder, not yet run.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_bedplate"));
+        command.args(words).current_dir(self.folder.path()).stdin(std::process::Stdio::null());
+        command.env_remove("SSH_AUTH_SOCK").env("NO_COLOR", "1");
+        command
+    }
+
+    /// Runs `bedplate VERB root@BOX` with what every test of a box needs, and `more`.
+    pub(crate) fn run(&self, verb: &str, more: &[&str]) -> Ran {
+        let address = self.address();
+        let swap = format!("swap_path=/swapfile-{}", self.sandbox.name());
+        let mut words = vec![verb, &address, "-F", "ssh_config", "--set", "docker_source=distribution"];
+        words.extend(["--set", &swap, "--set", "swap_size=64M"]);
+        if verb == "apply" {
+            words.push("--yes");
+        }
+        words.extend(more);
+        Ran::of(&self.command(&words).output().expect("the program runs"))
+    }
+
+    /// Reboots the box, with its addresses and its disk.
+    pub(crate) fn reboot(&mut self) {
+        self.sandbox.reboot().expect("the box comes back");
+    }
+
+    /// Runs a shell line inside as root and gives its standard output; fails when it fails.
+    #[track_caller]
+    pub(crate) fn inside(&self, line: &str) -> String {
+        self.sandbox.ask(&["sh", "-c", line]).unwrap_or_else(|error| panic!("`{line}` in the box: {error}"))
+    }
+
+    /// Runs a shell line in a new login over ssh.
+    pub(crate) fn login(&self, user: &str, line: &str) -> Ran {
+        Ran::of(&self.sandbox.ssh(user, [line]).output().expect("ssh runs"))
+    }
+}
