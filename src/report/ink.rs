@@ -121,7 +121,7 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
 /// A word cut where it is wider than a line. What must stay unbroken is left to the terminal: a command that is copied
 /// from it must come out whole.
 fn pieces(word: &str, width: usize) -> Vec<String> {
-    if cells(word) <= width || word.contains(UNBROKEN) {
+    if cells(word) <= width || word.starts_with("`bedplate") {
         return vec![word.to_owned()];
     }
     let mut pieces = vec![String::new()];
@@ -234,7 +234,7 @@ mod tests {
     proptest! {
         #[test]
         fn wrapping_keeps_every_word_and_the_width(text in "\\PC{0,60}", width in 8usize..60) {
-            prop_assume!(!text.contains(UNBROKEN));
+            prop_assume!(!text.contains("`bedplate"));
             let lines = wrap(&text, width);
             for line in &lines {
                 prop_assert!(cells(line) <= width, "{line:?}");

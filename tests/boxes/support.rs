@@ -45,7 +45,7 @@ impl Ran {
 impl Rig {
     /// A bare box of `suite`.
     pub(crate) fn up(suite: Suite) -> Self {
-        let sandbox = sandbox::up(&Options { suite, ..Options::default() }, &|text| eprintln!("{text}"))
+        let sandbox = sandbox::up(&Options { suite, ..Options::default() }, &|_| {})
             .unwrap_or_else(|error| panic!("a box can not be made here: {error}"));
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = format!(

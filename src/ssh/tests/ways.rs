@@ -78,7 +78,7 @@ async fn a_proxy_command_carries_a_connection_and_ends_with_it() {
     connection.close().await;
     let limit = Instant::now() + Duration::from_secs(20);
     // Its own server sees it go.
-    while !proxy.log().contains("closed by") && !proxy.log().contains("Disconnected from") {
+    while !["closed by", "reset by", "Disconnected from"].iter().any(|end| proxy.log().contains(end)) {
         assert!(Instant::now() < limit, "the proxy command lives on: {}", proxy.log());
         tokio::task::yield_now().await;
     }
