@@ -230,3 +230,61 @@ fn a_secret_is_in_what_is_written_and_nowhere_else() {
     let other = super::tests::made(&files, &Settings::default());
     assert_eq!(made.hosts[0].digest, other.hosts[0].digest, "the digest of the tasks must not depend on a secret");
 }
+
+/// The tasks of one host with `inventory` and `files`, as they would be shown.
+fn tasks_with(files: &Memory) -> (Vec<String>, String) {
+    let mut found = Diagnostics::new();
+    let text = files.files.get("bedplate.toml");
+    let inventory = text.map(|text| inventory::read(&Source::new("bedplate.toml", text.as_str()), &mut found));
+    let choice = inventory.as_ref().map_or(crate::playbook::Choice::Builtin, inventory::Inventory::choice);
+    let playbooks = Playbooks::load(files, &choice, &mut found);
+    let hosts = inventory::select(inventory.as_ref(), &["root@203.0.113.9".into()], &[], &mut found);
+    let mut hosts = compile(&playbooks, &hosts, &Settings::default(), files, &mut found);
+    assert!(found.is_empty(), "{}", found.render(false));
+    let host = hosts.remove(0);
+    let tasks = host.tasks.iter().map(|task| format!("{} {} {}", task.playbook, task.name, shown(task)));
+    (tasks.collect(), format!("{:?}", host.digest))
+}
+
+#[test]
+fn what_init_writes_is_what_happens_without_any_file() {
+    let files = Memory::of(crate::playbook::starter::files());
+    assert!(files.files.contains_key("playbooks/20-swap.toml"));
+    assert_eq!(tasks_with(&files), tasks_with(&Memory::default()));
+}
+
+#[test]
+fn every_line_that_init_comments_out_can_be_taken_in() {
+    let mut files = Memory::of(crate::playbook::starter::files());
+    let text = files.files.get_mut("bedplate.toml").expect("the inventory");
+    let taken_in = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if !rest.starts_with(' ') || rest.starts_with("    ") && rest.ends_with(',') => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    *text = text.lines().map(|line| taken_in(line) + "\n").collect();
+    assert_eq!(tasks_with(&files), tasks_with(&Memory::default()));
+    let mut found = Diagnostics::new();
+    let inventory = inventory::read(&Source::new("bedplate.toml", files.files["bedplate.toml"].as_str()), &mut found);
+    assert!(found.is_empty(), "{}", found.render(false));
+    let of_db1 = &inventory.hosts[1];
+    assert_eq!((of_db1.name.as_str(), of_db1.jump.as_deref()), ("db1", Some("root@203.0.113.5:22")));
+    let given: Vec<&str> = inventory.variables.iter().map(|given| given.name.as_str()).collect();
+    let declared = Playbooks::builtin(&mut found).variables;
+    assert_eq!(given.len(), declared.len(), "every variable stands in the file");
+}
+
+#[test]
+fn a_table_adds_to_its_default_key_by_key() {
+    let text = "[variables.settings]\ntype = \"table\"\ndefault = { a = 1, b = 2, c = 3 }\ndoc = \"S.\"\n\n\
+        [[task]]\nname = \"settings\"\n[task.file]\npath = \"/etc/s\"\ncontent = \"{{ settings | tojson }}\"\n";
+    let inventory = "playbooks = [\"10-test\"]\n[variables]\nsettings = { b = 5, c = \"{{ none }}\", d = \"{{ 2 + 2 }}\" }\n\
+        [hosts.web1]\naddress = \"::1\"\n";
+    let files = Memory::of([("bedplate.toml", inventory), ("playbooks/10-test.toml", text)]);
+    let set = |text: &str| Settings { set: vec![format!("settings={text}")], ..Settings::default() };
+    for (settings, wanted) in
+        [(Settings::default(), r#"{"a": 1, "b": 5, "d": 4}"#), (set("{ a = 9 }"), r#"{"a": 9, "b": 5, "d": 4}"#)]
+    {
+        let tasks = made(&files, &settings).tasks();
+        assert!(shown(&tasks[0]).contains(&format!("{wanted:?}")), "{}", shown(&tasks[0]));
+    }
+}

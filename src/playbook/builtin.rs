@@ -28,7 +28,7 @@ pub fn templates() -> BTreeMap<String, Arc<Source>> {
     templates.map(|(name, text)| (name.to_owned(), Source::new(format!("builtin:{name}"), text))).collect()
 }
 
-/// All built-in files, by the path that `bedplate init` gives them.
+/// All built-in files, by the path that `bedplate init` gives them: playbooks, templates, and what explains them.
 pub fn files() -> Vec<(String, String)> {
     let playbooks = texts(&PLAYBOOKS).map(|(name, text)| (format!("playbooks/{name}"), text.to_owned()));
     let templates = texts(&TEMPLATES).map(|(name, text)| (format!("templates/{name}"), text.to_owned()));

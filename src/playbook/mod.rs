@@ -13,7 +13,8 @@
 //!
 //! Every variable is declared once, in the playbook that owns it, with a type and a line of documentation. Its value is
 //! the first of: `--set NAME=VALUE`, the environment (`BEDPLATE_VAR_NAME`, in capitals), the host, its groups (the one
-//! named last wins), `[variables]` of the inventory, the playbook's default. Strings in files may be templates; what comes
+//! named last wins), `[variables]` of the inventory, the playbook's default. A table adds its keys to those of the less
+//! important ones; a key set to `"{{ none }}"` is taken out. Strings in files may be templates; what comes
 //! from the command line, the environment or a secret is taken as it is and never rendered.
 
 use std::collections::BTreeMap;
@@ -31,10 +32,12 @@ pub mod reader;
 pub mod render;
 pub mod scope;
 mod slip;
+pub mod starter;
 mod syntax;
 pub mod tree;
 pub mod values;
 pub mod variable;
+pub mod write;
 
 pub use local::{Disk, Local, Memory};
 pub use reader::{Playbook, TaskText};
@@ -118,6 +121,14 @@ impl Playbooks {
                 self.variables.insert(variable.name.clone(), variable);
             }
         }
+    }
+
+    /// The variables that `playbook` declares, in the order of its file.
+    pub fn of<'a>(&'a self, playbook: &'a Playbook) -> impl Iterator<Item = &'a Variable> {
+        let mut own: Vec<&Variable> =
+            self.variables.values().filter(|variable| variable.source == playbook.source).collect();
+        own.sort_by_key(|variable| variable.range.start);
+        own.into_iter()
     }
 
     /// The playbook of that name: `swap` or `20-swap`.

@@ -11,7 +11,7 @@ use super::place::Template;
 use super::render::{self, Reads};
 use super::tree::Node;
 use super::values::{Resolved, secret_of};
-use super::variable::Variable;
+use super::variable::{Sort, Variable};
 use crate::base::diagnostic::nearest;
 use crate::base::{Diagnostic, Diagnostics, Source, Span};
 
@@ -50,6 +50,17 @@ pub struct Chosen {
     pub source: Arc<Source>,
     /// Whether it is taken as it is.
     pub literal: bool,
+    /// What a table adds its keys to: the value that would count without it.
+    pub below: Option<Box<Chosen>>,
+}
+
+impl Chosen {
+    /// This one and all below it, from the least to the most important.
+    pub fn layers(&self) -> Vec<&Chosen> {
+        let mut layers = self.below.as_ref().map(|below| below.layers()).unwrap_or_default();
+        layers.push(self);
+        layers
+    }
 }
 
 /// The variables of one host.
@@ -95,7 +106,8 @@ impl Scope {
     /// What a value reads itself.
     fn reads_of(&self, name: &str) -> Reads {
         let mut reads = Reads::default();
-        if let Some(chosen) = self.chosen.get(name).filter(|chosen| !chosen.literal) {
+        let layers = self.chosen.get(name).map(Chosen::layers).unwrap_or_default();
+        for chosen in layers.into_iter().filter(|chosen| !chosen.literal) {
             chosen.node.each_text(&mut |_, text| {
                 if let Ok(more) = render::reads(text) {
                     reads.names.extend(more.names);
@@ -131,8 +143,12 @@ impl Scope {
         !reads.facts.is_empty() || reads.names.iter().any(|name| self.by_facts.contains(name))
     }
 
+    /// A table adds to what is less important, so that one key can be set without the others being lost.
     fn choose(&mut self, name: &str, node: Node, source: &Arc<Source>, literal: bool) {
-        self.chosen.insert(name.to_owned(), Chosen { node, source: source.clone(), literal });
+        let adds = |node: &Node| node.table().is_some() && secret_of(node).is_none();
+        let is_table = self.variables.get(name).is_some_and(|variable| variable.sort == Sort::Table);
+        let below = self.chosen.remove(name).filter(|below| is_table && adds(&node) && adds(&below.node)).map(Box::new);
+        self.chosen.insert(name.to_owned(), Chosen { node, source: source.clone(), literal, below });
     }
 
     fn environment(&mut self, settings: &Settings, found: &mut Diagnostics) {

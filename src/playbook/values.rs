@@ -164,13 +164,8 @@ impl<'a> Values<'a> {
             return Some(Resolved { value, secret: true, place });
         }
         let mut secret = variable.secret;
-        let node = if chosen.literal {
-            chosen.node.clone()
-        } else {
-            let (node, read) = self.render(&chosen.node, &chosen.source, &BTreeMap::new())?;
-            secret |= read;
-            node?
-        };
+        let (node, read) = self.merged(chosen)?;
+        secret |= read;
         let wrong = match secret {
             true => misfit(&Variable { secret: true, ..variable.clone() }, &node, &chosen.source),
             false => misfit(variable, &node, &chosen.source),
@@ -183,6 +178,33 @@ impl<'a> Values<'a> {
             node.each_text(&mut |_, text| self.secrets.learn(&Secret::new(text)));
         }
         Some(Resolved { value: render::to_value(&node), secret, place })
+    }
+
+    /// A value with its strings rendered; a table with the keys of those below it. A key that comes to `none` is taken
+    /// out.
+    fn merged(&mut self, chosen: &Chosen) -> Option<(Node, bool)> {
+        let mut secret = false;
+        let mut rendered = |node: &Node, layer: &Chosen| {
+            let (node, read) = match layer.literal {
+                true => (Some(node.clone()), false),
+                false => self.render(node, &layer.source, &BTreeMap::new())?,
+            };
+            secret |= read;
+            Some(node)
+        };
+        if chosen.below.is_none() {
+            let node = rendered(&chosen.node, chosen)??;
+            return Some((node, secret));
+        }
+        let mut table = Table::default();
+        for layer in chosen.layers() {
+            for entry in layer.node.table().map(|table| table.entries.as_slice()).unwrap_or_default() {
+                let node = rendered(&entry.node, layer)?;
+                table.entries.retain(|other| other.key != entry.key);
+                table.entries.extend(node.map(|node| Entry { node, ..entry.clone() }));
+            }
+        }
+        Some((Node { range: chosen.node.range.clone(), data: Data::Table(table) }, secret))
     }
 
     fn secret(&mut self, variable: &Variable, chosen: &Chosen, spec: &Node) -> Option<Value> {
