@@ -38,10 +38,8 @@ fn is_ready(rig: &Rig) {
     rig.login("deploy", "id -nG").exits(0);
     assert!(rig.login("deploy", "id -nG").stdout.contains("docker"), "deploy is not in group docker");
     rig.login("deploy", "docker run --rm bedplate-test true").exits(0);
-    let offered =
-        rig.sandbox.ssh("deploy", ["true"]).arg("-o").arg("PubkeyAuthentication=no").output().expect("ssh runs");
-    let said = String::from_utf8_lossy(&offered.stderr).into_owned();
-    assert!(said.contains("Permission denied (publickey)."), "something else than keys is offered: {said}");
+    let refused = rig.login_without_key("deploy");
+    assert!(refused.stderr.contains("Permission denied (publickey)."), "more than keys is offered: {}", refused.stderr);
     assert!(is_open(rig, 22), "ssh is closed");
     rig.inside("systemd-run --quiet --unit=listen-8080 --collect busybox nc -ll -p 8080 -e true");
     assert!(!is_open(rig, 8080), "a port outside the list is open");

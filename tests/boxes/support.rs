@@ -98,4 +98,13 @@ impl Rig {
     pub(crate) fn login(&self, user: &str, line: &str) -> Ran {
         Ran::of(&self.sandbox.ssh(user, [line]).output().expect("ssh runs"))
     }
+
+    /// A new login over ssh that offers no key: what it says tells which ways in there are.
+    pub(crate) fn login_without_key(&self, user: &str) -> Ran {
+        let mut command = Command::new("ssh");
+        command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "PubkeyAuthentication=no", "-o"]);
+        command.arg(format!("UserKnownHostsFile={}", self.sandbox.known_hosts().display()));
+        command.arg(format!("{user}@{}", self.sandbox.ipv4())).arg("true");
+        Ran::of(&command.output().expect("ssh runs"))
+    }
 }
