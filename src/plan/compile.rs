@@ -13,6 +13,7 @@ use crate::base::{Diagnostic, Diagnostics, Digest, Source, Span};
 use crate::inventory::Host;
 use crate::playbook::place::Template;
 use crate::playbook::scope::Scope;
+use crate::playbook::setting::{self, Setting};
 use crate::playbook::values::{Resolved, Values};
 use crate::playbook::{Local, Playbook, Playbooks, Settings, TaskText, Variable, facts, render};
 
@@ -22,6 +23,8 @@ pub struct HostTasks {
     pub host: HostName,
     /// Its tasks, in order; those that do not apply are among them and say why.
     pub tasks: Vec<Task>,
+    /// What its playbooks can be told, and what they are told here, in order.
+    pub settings: Vec<Setting>,
     /// Every secret that the tasks read, to be kept out of what is shown.
     pub secrets: Redactor,
     /// Digest of the tasks as rendered, secrets left out: equal for equal work.
@@ -92,14 +95,20 @@ impl Shared<'_> {
         let values = Values::new(&scope, self.local, &self.settings.env);
         let mut compiler =
             Compiler { shared: self, scope: scope.clone(), values, tasks: Vec::new(), rendered: String::new() };
-        for playbook in self.of_host(host, found) {
+        let playbooks = self.of_host(host, found);
+        for playbook in &playbooks {
             for task in playbook.tasks.iter().filter(|task| self.wanted(playbook, task)) {
                 compiler.task(playbook, task);
             }
         }
+        let settings = playbooks
+            .into_iter()
+            .flat_map(|playbook| setting::of(self.playbooks, playbook, &scope, &mut compiler.values))
+            .collect();
         found.append(compiler.values.found);
         HostTasks {
             host: host.name.clone(),
+            settings,
             digest: Digest::of(&compiler.rendered),
             secrets: compiler.values.secrets,
             tasks: compiler.tasks,

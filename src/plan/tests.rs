@@ -288,3 +288,31 @@ fn a_table_adds_to_its_default_key_by_key() {
         assert!(shown(&tasks[0]).contains(&format!("{wanted:?}")), "{}", shown(&tasks[0]));
     }
 }
+
+#[test]
+fn every_setting_is_told_with_its_value_and_its_reason() {
+    let inventory = "[variables]\nswap_size = \"2G\"\nadmin_password = { secret = { command = [\"pass\"] } }\n\
+        [hosts.web1]\naddress = \"::1\"\n[hosts.web1.variables]\nkernel_settings = { \"kernel.sysrq\" = 1, \"vm.x\" = 5 }\n";
+    let set = Settings { set: vec!["ssh_port=2222".into()], ..Settings::default() };
+    let mut files = Memory::of([("bedplate.toml", inventory)]);
+    files.commands.insert("pass".into(), "$6$salt$hash".into());
+    let made = made(&files, &set);
+    assert!(made.found.is_empty(), "{}", made.drawn());
+    let settings = &made.hosts[0].settings;
+    let row = |name: &str| {
+        let row = settings.iter().find(|row| row.name == name).unwrap_or_else(|| panic!("{name}"));
+        (row.value.as_str(), row.reason.as_str(), row.source.as_str())
+    };
+    let (value, reason, source) = row("swap_size");
+    assert_eq!((value, source), ("2G", "bedplate.toml:2"));
+    assert!(reason.starts_with("Size of the swap file"), "{reason}");
+    assert_eq!(row("ssh_port").0, "2222");
+    assert_eq!(row("ssh_port").2, "--set");
+    assert_eq!(row("admin_password").0, "secret");
+    let sysrq = "No magic keys at the provider's console; root still has /proc/sysrq-trigger.";
+    assert_eq!(row("kernel.sysrq"), ("1", sysrq, "kernel_settings, bedplate.toml:7"));
+    assert_eq!(row("kernel.kptr_restrict").1, row("kernel.dmesg_restrict").1, "one comment for two keys");
+    assert_eq!(row("kernel.panic").2, "kernel_settings, default of 70-kernel");
+    assert_eq!(row("firewall").0, "true");
+    assert!(settings.iter().all(|row| !row.reason.is_empty()), "{settings:#?}");
+}

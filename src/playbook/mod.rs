@@ -31,6 +31,7 @@ pub mod place;
 pub mod reader;
 pub mod render;
 pub mod scope;
+pub mod setting;
 mod slip;
 pub mod starter;
 mod syntax;

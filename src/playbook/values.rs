@@ -137,6 +137,13 @@ impl<'a> Values<'a> {
         resolved
     }
 
+    /// The value of a variable as a node, and whether it is secret.
+    pub fn node(&mut self, name: &str) -> Option<(Node, bool)> {
+        let resolved = self.value(name)?;
+        let range = self.scope.chosen.get(name).map_or(0..0, |chosen| chosen.node.range.clone());
+        Some((render::to_node(&resolved.value, &range).ok()??, resolved.secret))
+    }
+
     fn circle(&mut self, name: &str) {
         let start = self.under_way.iter().position(|other| other == name).unwrap_or(0);
         let mut circle = self.under_way[start..].to_vec();
