@@ -16,7 +16,7 @@ const DAMAGE: [(&str, &str); 4] = [
         "echo 'PasswordAuthentication yes' > /etc/ssh/sshd_config.d/00-a-hurry.conf",
     ),
     ("the swap is taken off", "swapoff -a"),
-    ("unattended upgrades are turned off", "rm -f /etc/apt/apt.conf.d/20auto-upgrades"),
+    ("unattended upgrades are turned off", "systemctl disable --now apt-daily-upgrade.timer"),
 ];
 
 /// Runs the command.

@@ -6,11 +6,11 @@ use std::path::Path;
 use super::arguments::Init;
 use super::{Failed, note};
 use crate::base::Exit;
-use crate::playbook::builtin;
+use crate::playbook::starter;
 
 /// Runs the command.
 pub(super) fn run(command: &Init) -> Result<Exit, Failed> {
-    let files = files();
+    let files = starter::files();
     let present: Vec<&str> =
         files.iter().map(|(path, _)| path.as_str()).filter(|path| command.directory.join(path).exists()).collect();
     if !present.is_empty() && !command.force {
@@ -26,10 +26,6 @@ pub(super) fn run(command: &Init) -> Result<Exit, Failed> {
         files.len()
     ));
     Ok(Exit::Done)
-}
-
-fn files() -> Vec<(String, String)> {
-    builtin::files()
 }
 
 /// Writes beside the file and renames, so that no half file is left when the disk is full.

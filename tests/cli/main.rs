@@ -1,0 +1,8 @@
+//! The program as a user meets it: words in, text and exit codes out. No box, no network beyond loopback.
+
+#![allow(clippy::expect_used, clippy::panic, reason = "a test tells its failure by a panic")]
+
+mod files;
+mod program;
+mod runs;
+mod words;

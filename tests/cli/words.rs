@@ -1,0 +1,78 @@
+//! Mistakes on the command line and in files: exit code 4, before anything is contacted, with what to do.
+
+use super::program::Desk;
+
+#[test]
+fn a_mistyped_command_is_bad_input() {
+    let ran = Desk::new().run(&["chekc"]).exits(4).complains("unrecognized subcommand 'chekc'");
+    assert!(ran.stderr.contains("check"), "the near one is not named: {}", ran.stderr);
+}
+
+#[test]
+fn help_and_version_are_no_mistakes() {
+    let desk = Desk::new();
+    for verb in ["check", "apply", "facts", "init", "sandbox", "demo", "replay"] {
+        let help = desk.run(&[verb, "--help"]).exits(0);
+        assert!(help.stdout.contains("Usage:") && help.stderr.is_empty(), "{verb}: {}", help.stderr);
+    }
+    assert_eq!(desk.run(&["--version"]).exits(0).stdout, format!("bedplate {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn no_host_is_told_with_the_two_ways_to_name_one() {
+    Desk::new().run(&["check"]).exits(4).complains("root@203.0.113.5").complains("bedplate init");
+}
+
+#[test]
+fn an_address_that_is_none_is_drawn() {
+    Desk::new().run(&["check", "root@[::1"]).exits(4).complains("root@[::1").complains("user@[v6]:port");
+}
+
+#[test]
+fn a_mistyped_variable_names_the_near_one() {
+    let ran = Desk::new().run(&["check", "root@127.0.0.1", "--set", "docker_sorce=distribution"]);
+    ran.exits(4).complains("did you mean `docker_source`?");
+}
+
+#[test]
+fn a_mistyped_tag_names_the_near_one() {
+    Desk::new().run(&["check", "root@127.0.0.1", "--tags", "dokcer"]).exits(4).complains("did you mean `docker`?");
+}
+
+#[test]
+fn mistakes_of_all_files_are_told_at_once_by_line_and_column() {
+    let desk = Desk::new();
+    desk.write("bedplate.toml", "[hosts.web1]\naddress = \"127.0.0.1\"\nprot = 1\n");
+    desk.write("playbooks/10-own.toml", "[[task]]\nname = \"x\"\n[task.pakages]\ninstall = [\"curl\"]\n");
+    desk.write("playbooks/20-own.toml", "[[task]]\nname = \"y\"\n[task.packages]\ninstal = [\"curl\"]\n");
+    let ran = desk.run(&["apply", "--yes"]).exits(4);
+    for place in ["bedplate.toml:3:1", "playbooks/10-own.toml:3:7", "playbooks/20-own.toml:4:1"] {
+        assert!(ran.stderr.contains(place), "{place} is not told:\n{}", ran.stderr);
+    }
+    for near in ["`port`", "`packages`", "`install`"] {
+        assert!(ran.stderr.contains(&format!("did you mean {near}")), "{near} is not offered:\n{}", ran.stderr);
+    }
+    assert!(ran.stdout.is_empty(), "{}", ran.stdout);
+}
+
+#[test]
+fn files_that_are_named_must_be_there() {
+    let desk = Desk::new();
+    desk.run(&["check", "-i", "none.toml"]).exits(4).complains("there is no inventory none.toml");
+    desk.run(&["check", "root@127.0.0.1", "--key", "none"]).exits(4).complains("there is no private key none");
+    desk.run(&["check", "root@127.0.0.1", "-F", "no_file"]).exits(4).complains("there is no file no_file");
+    desk.run(&["check", "--facts", "none.json"]).exits(4).complains("none.json can not be read");
+    desk.run(&["replay", "none.jsonl"]).exits(4).complains("none.jsonl can not be read");
+}
+
+#[test]
+fn colour_is_for_terminals() {
+    let desk = Desk::new();
+    assert!(!desk.run(&["check", "root@[::1"]).stderr.contains('\u{1b}'), "a pipe gets colour");
+}
+
+#[test]
+fn a_release_that_no_box_can_be_is_refused() {
+    Desk::new().run(&["sandbox", "up", "x", "--release", "debian-10"]).exits(4).complains("debian-12");
+    Desk::new().run(&["demo", "--release", "ubuntu"]).exits(4).complains("debian-12");
+}
