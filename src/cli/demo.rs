@@ -15,7 +15,8 @@ const DAMAGE: [(&str, &str); 4] = [
         "password logins are turned on again",
         "echo 'PasswordAuthentication yes' > /etc/ssh/sshd_config.d/00-a-hurry.conf",
     ),
-    ("the swap is taken off", "swapoff -a"),
+    // By its path: the boxes of one machine share its kernel's list of swaps.
+    ("the swap is taken off", "swapoff \"/swapfile-$(hostname)\""),
     ("unattended upgrades are turned off", "systemctl disable --now apt-daily-upgrade.timer"),
 ];
 

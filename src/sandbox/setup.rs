@@ -7,8 +7,9 @@ use super::command::{PATH, command, output, run};
 use super::error::{Error, Result, last_lines};
 
 /// Programs and the Debian and Ubuntu packages that bring them.
-const TOOLS: [(&str, &str); 14] = [
+const TOOLS: [(&str, &str); 15] = [
     ("mmdebstrap", "mmdebstrap"),
+    ("ssh", "openssh-client"),
     ("systemd-nspawn", "systemd-container"),
     ("ip", "iproute2"),
     ("iptables", "iptables"),

@@ -44,6 +44,8 @@ fn said(command: &str, args: &[&str]) -> String {
 
 impl Disk {
     fn of(size: u64) -> Self {
+        crate::tools::need("mkfs.ext4", "e2fsprogs");
+        crate::tools::need("mkfs.xfs", "xfsprogs");
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("disk");
         File::create(&file).and_then(|file| file.set_len(size)).expect("a sparse file");

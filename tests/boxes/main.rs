@@ -18,3 +18,5 @@ mod recorded;
 mod repository;
 mod storage;
 mod support;
+#[path = "../tools/mod.rs"]
+mod tools;

@@ -6,4 +6,5 @@ mod documents;
 mod layering;
 mod shell;
 mod tidy;
+#[path = "../tools/mod.rs"]
 mod tools;

@@ -33,6 +33,7 @@ impl Drop for OwnAgent {
 impl OwnAgent {
     fn start(folder: &std::path::Path, keys: &[&str]) -> Self {
         let socket = folder.join("agent");
+        super::tools::need("ssh-agent", "openssh-client");
         let child = Command::new("ssh-agent")
             .args(["-D", "-a"])
             .arg(&socket)
@@ -40,7 +41,7 @@ impl OwnAgent {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .expect("ssh-agent is needed for this test: apt-get install openssh-client");
+            .expect("ssh-agent runs");
         let agent = Self { child, socket };
         let limit = std::time::Instant::now() + Duration::from_secs(20);
         while !agent.socket.exists() {

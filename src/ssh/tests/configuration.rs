@@ -12,12 +12,13 @@ use crate::ssh::{Family, NewKeys, Request, Target, resolve};
 
 /// What `ssh -G` says, for the settings that bedplate follows. `None`: ssh refuses the file.
 fn judge(file: &Path, host: &str, user: Option<&str>) -> Option<BTreeMap<String, Vec<String>>> {
+    super::tools::need("ssh", "openssh-client");
     let mut ssh = Command::new("ssh");
     ssh.arg("-G").arg("-F").arg(file);
     if let Some(user) = user {
         ssh.args(["-l", user]);
     }
-    let output = ssh.arg("--").arg(host).output().expect("ssh is needed for this test: apt-get install openssh-client");
+    let output = ssh.arg("--").arg(host).output().expect("ssh runs");
     if !output.status.success() {
         return None;
     }

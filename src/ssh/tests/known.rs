@@ -15,9 +15,10 @@ fn key() -> PublicKey {
 }
 
 fn keygen(file: &Path, arguments: &[&str]) -> bool {
+    super::tools::need("ssh-keygen", "openssh-client");
     let mut command = Command::new("ssh-keygen");
     command.args(arguments).arg("-f").arg(file);
-    let output = command.output().expect("ssh-keygen is needed for this test: apt-get install openssh-client");
+    let output = command.output().expect("ssh-keygen runs");
     output.status.success()
 }
 

@@ -9,6 +9,8 @@ mod login;
 mod server;
 mod session;
 mod sshd;
+#[path = "../../../tests/tools/mod.rs"]
+mod tools;
 mod unfit;
 mod ways;
 

@@ -26,12 +26,13 @@ impl Drop for Sshd {
 }
 
 pub(crate) fn keygen(path: &Path, kind: &str, passphrase: &str) {
+    super::tools::need("ssh-keygen", "openssh-client");
     let done = Command::new("ssh-keygen")
         .args(["-q", "-t", kind, "-N", passphrase, "-C", "test key", "-f"])
         .arg(path)
         .stdin(Stdio::null())
         .status()
-        .expect("ssh-keygen is needed for this test: apt-get install openssh-client");
+        .expect("ssh-keygen runs");
     assert!(done.success(), "ssh-keygen {kind} failed");
 }
 
@@ -42,7 +43,7 @@ impl Sshd {
     }
 
     pub(crate) fn with_key(kind: &str, extra: &str) -> Self {
-        assert!(Path::new(SSHD).exists(), "{SSHD} is needed for this test: apt-get install openssh-server");
+        super::tools::need("sshd", "openssh-server");
         std::fs::create_dir_all("/run/sshd").ok();
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);

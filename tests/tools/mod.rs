@@ -1,5 +1,6 @@
-//! Tools that the rules need, installed with apt where this machine lets us, and never skipped over in silence.
+//! Tools that tests need on this machine, installed with apt where it lets us, and never skipped over in silence.
 
+use std::path::Path;
 use std::process::Command;
 use std::sync::Mutex;
 
@@ -11,15 +12,22 @@ pub(crate) fn need(program: &str, package: &str) {
     if found(program) {
         return;
     }
+    // A test that wants an sshd of its own must not leave one running on this machine (sshd's unit asks for this file).
+    if package == "openssh-server" {
+        let _ = std::fs::create_dir_all("/etc/ssh");
+        let _ = std::fs::write("/etc/ssh/sshd_not_to_be_run", "");
+    }
     let install = || {
         let apt = |args: &[&str]| {
             Command::new("apt-get")
+                .args(["-o", "DPkg::Lock::Timeout=300"])
                 .args(args)
                 .env("DEBIAN_FRONTEND", "noninteractive")
                 .output()
                 .is_ok_and(|o| o.status.success())
         };
-        apt(&["install", "-y", "-q", package]) || (apt(&["update", "-q"]) && apt(&["install", "-y", "-q", package]))
+        let install = ["install", "-y", "-q", "--no-install-recommends", package];
+        apt(&install) || (apt(&["update", "-q"]) && apt(&install))
     };
     assert!(
         install() && found(program),
@@ -28,6 +36,7 @@ pub(crate) fn need(program: &str, package: &str) {
 }
 
 fn found(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|folder| folder.join(program).exists()))
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/sbin"].map(|folder| Path::new(folder).to_owned());
+    std::env::split_paths(&path).chain(system).any(|folder| folder.join(program).exists())
 }
