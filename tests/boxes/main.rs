@@ -14,6 +14,7 @@ mod built_in;
 mod docker;
 mod faults;
 mod fresh;
+mod own_host;
 mod recorded;
 mod repository;
 mod storage;
