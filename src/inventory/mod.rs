@@ -9,7 +9,10 @@ use crate::base::{Diagnostic, Diagnostics, Source, Span};
 use crate::playbook::scope::Given;
 
 pub mod address;
+pub mod key;
 pub mod read;
+pub mod reference;
+pub mod schema;
 
 pub use address::Address;
 pub use read::read;

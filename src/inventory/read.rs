@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::key::{DEFAULTS, GROUP, HOST, INVENTORY, Key, names};
 use super::{Address, Host, Inventory};
 use crate::base::diagnostic::nearest;
 use crate::base::name::HostName;
@@ -10,16 +11,6 @@ use crate::base::{Diagnostic, Diagnostics, Source, Span};
 use crate::playbook::reader::unknown_key;
 use crate::playbook::scope::Given;
 use crate::playbook::tree::{self, Data, Entry, Table};
-
-/// The keys of the file.
-pub const INVENTORY_KEYS: [&str; 5] = ["playbooks", "defaults", "variables", "groups", "hosts"];
-/// The keys of `[defaults]`.
-pub const DEFAULTS_KEYS: [&str; 5] = ["user", "port", "key", "jump", "sudo"];
-/// The keys of `[groups.NAME]`.
-pub const GROUP_KEYS: [&str; 7] = ["user", "port", "key", "jump", "sudo", "variables", "playbooks"];
-/// The keys of `[hosts.NAME]`.
-pub const HOST_KEYS: [&str; 10] =
-    ["address", "user", "port", "key", "groups", "jump", "fingerprint", "sudo", "variables", "playbooks"];
 
 /// How to connect, as far as it was said.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -92,10 +83,10 @@ impl Reader<'_> {
     }
 
     fn inventory(&mut self, root: &Table) -> Inventory {
-        self.unknown_keys(root, &INVENTORY_KEYS, "the inventory");
+        self.unknown_keys(root, &INVENTORY, "the inventory");
         let empty = Table::default();
         let defaults = self.table(root, "defaults").unwrap_or(&empty);
-        self.unknown_keys(defaults, &DEFAULTS_KEYS, "`[defaults]`");
+        self.unknown_keys(defaults, &DEFAULTS, "`[defaults]`");
         let defaults = self.connection(defaults);
         let variables = self.variables(root);
         let groups: Vec<Group> =
@@ -120,9 +111,10 @@ impl Reader<'_> {
         }
     }
 
-    fn unknown_keys(&mut self, table: &Table, known: &[&str], of: &str) {
+    fn unknown_keys(&mut self, table: &Table, known: &[Key], of: &str) {
+        let known = names(known);
         for entry in table.entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-            self.found.push(unknown_key(self.source, entry, known, of));
+            self.found.push(unknown_key(self.source, entry, &known, of));
         }
     }
 
@@ -218,7 +210,7 @@ impl Reader<'_> {
 
     fn group(&mut self, entry: &Entry) -> Option<Group> {
         let table = self.named_table(entry, "group")?;
-        self.unknown_keys(table, &GROUP_KEYS, "a group");
+        self.unknown_keys(table, &GROUP, "a group");
         Some(Group {
             name: entry.key.clone(),
             connection: self.connection(table),
@@ -235,7 +227,7 @@ impl Reader<'_> {
         groups: &[Group],
     ) -> Option<(Host, Option<(String, Span)>)> {
         let table = self.named_table(entry, "host")?;
-        self.unknown_keys(table, &HOST_KEYS, "a host");
+        self.unknown_keys(table, &HOST, "a host");
         let name = match HostName::new(entry.key.as_str()) {
             Ok(name) => name,
             Err(bad) => {

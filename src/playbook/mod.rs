@@ -30,6 +30,7 @@ pub mod local;
 pub mod place;
 pub mod reader;
 pub mod render;
+pub mod schema;
 pub mod scope;
 pub mod setting;
 mod slip;
