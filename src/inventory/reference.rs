@@ -58,7 +58,7 @@ fn built_in(playbooks: &Playbooks) -> String {
             .map(|line| line.trim_start_matches('#').trim())
             .collect();
         if !comment.is_empty() {
-            let _ = write!(text, "{}\n", comment.join(" "));
+            let _ = writeln!(text, "{}", comment.join(" "));
         }
         text.push_str("\n| task | resource | when | tags |\n|---|---|---|---|\n");
         for task in &playbook.tasks {

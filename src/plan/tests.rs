@@ -8,6 +8,7 @@ use crate::machine::SystemState;
 use crate::playbook::{Memory, Playbooks, Settings, facts};
 
 mod mistakes;
+mod schema;
 
 /// What came of a run on these files: the tasks of each host, and all that was told.
 struct Made {
@@ -253,15 +254,20 @@ fn what_init_writes_is_what_happens_without_any_file() {
     assert_eq!(tasks_with(&files), tasks_with(&Memory::default()));
 }
 
+/// An inventory as it is written, with all that stands in comments as a setting.
+fn taken_in(text: &str) -> String {
+    let line = |line: &str| match line.strip_prefix('#') {
+        Some(rest) if !rest.starts_with(' ') || rest.starts_with("    ") && rest.ends_with(',') => rest.to_owned(),
+        _ => line.to_owned(),
+    };
+    text.lines().map(|text| line(text) + "\n").collect()
+}
+
 #[test]
 fn every_line_that_init_comments_out_can_be_taken_in() {
     let mut files = Memory::of(crate::playbook::starter::files());
     let text = files.files.get_mut("bedplate.toml").expect("the inventory");
-    let taken_in = |line: &str| match line.strip_prefix('#') {
-        Some(rest) if !rest.starts_with(' ') || rest.starts_with("    ") && rest.ends_with(',') => rest.to_owned(),
-        _ => line.to_owned(),
-    };
-    *text = text.lines().map(|line| taken_in(line) + "\n").collect();
+    *text = taken_in(text);
     assert_eq!(tasks_with(&files), tasks_with(&Memory::default()));
     let mut found = Diagnostics::new();
     let inventory = inventory::read(&Source::new("bedplate.toml", files.files["bedplate.toml"].as_str()), &mut found);

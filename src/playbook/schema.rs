@@ -9,8 +9,8 @@ use crate::resource::{KINDS, Kind};
 /// The schema.
 pub fn schema() -> Value {
     let mut parts = Map::new();
-    parts.insert("template".into(), json!({ "type": "string", "pattern": r"\{\{|\{%" }));
-    parts.insert("variable".into(), variable());
+    parts.insert("any.template".into(), json!({ "type": "string", "pattern": r"\{\{|\{%" }));
+    parts.insert("any.variable".into(), variable());
     for kind in KINDS {
         resource(*kind, &mut parts);
     }
@@ -25,7 +25,7 @@ pub fn schema() -> Value {
                 "type": "object",
                 "description": "The variables that it declares, each as `[variables.NAME]`.",
                 "propertyNames": { "pattern": "^[a-z][a-z0-9_]*$" },
-                "additionalProperties": { "$ref": "#/$defs/variable" }
+                "additionalProperties": { "$ref": "#/$defs/any.variable" }
             },
             "task": { "type": "array", "description": "The tasks, in order, each as `[[task]]`.", "items": task() }
         },
@@ -129,7 +129,7 @@ fn or_template(part: &mut Value) {
     for key in ["description", "default", "writeOnly"] {
         outer.extend(table.remove(key).map(|value| (key.to_owned(), value)));
     }
-    outer.insert("anyOf".into(), json!([table, { "$ref": "#/$defs/template" }]));
+    outer.insert("anyOf".into(), json!([table, { "$ref": "#/$defs/any.template" }]));
     *part = Value::Object(outer);
 }
 

@@ -11,11 +11,11 @@ const PATH: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/plan/mistakes.md");
 
 /// One heading: what is given, and what is drawn.
 #[derive(Default)]
-struct Case {
-    title: String,
+pub(super) struct Case {
+    pub(super) title: String,
     /// All that stands before what is drawn.
     given: String,
-    files: BTreeMap<String, String>,
+    pub(super) files: BTreeMap<String, String>,
     hosts: Vec<String>,
     limit: Vec<String>,
     settings: Settings,
@@ -50,7 +50,7 @@ impl Case {
 }
 
 /// The text before the first heading, and each heading's case.
-fn cases() -> (&'static str, Vec<Case>) {
+pub(super) fn cases() -> (&'static str, Vec<Case>) {
     let mut parts = TEXT.split("\n## ");
     let head = parts.next().unwrap_or_default();
     (head, parts.map(case).collect())
