@@ -264,8 +264,12 @@ pub struct Generate {
 /// A document that is made from the code.
 #[derive(Debug, Clone, Copy, clap::ValueEnum)]
 pub enum Document {
-    /// Reference of resources, variables, events and exit codes, in Markdown.
+    /// Reference of playbooks, variables, resources, events and exit codes, in Markdown.
     Reference,
+    /// JSON schema of playbooks, for editors.
+    PlaybookSchema,
+    /// JSON schema of bedplate.toml, for editors.
+    InventorySchema,
     /// JSON schema of the event stream.
     EventSchema,
     /// Completions for bash.

@@ -5,15 +5,17 @@ use clap_complete::Shell;
 use super::arguments::{Document, Generate};
 use super::{Failed, say};
 use crate::base::Exit;
-use crate::{report, resource};
+use crate::{inventory, playbook, report};
 
 /// Runs the command.
 pub(super) fn run(command: &Generate, line: &mut clap::Command) -> Result<Exit, Failed> {
     let failed = |error: &dyn std::fmt::Display| Failed::host(format!("the document can not be made: {error}"));
     let json = |value: &serde_json::Value| serde_json::to_string_pretty(value).map(|text| text + "\n");
     let text = match command.what {
-        Document::Reference => resource::reference::markdown(),
+        Document::Reference => inventory::reference::markdown(),
         Document::EventSchema => json(&report::schema()).map_err(|error| failed(&error))?,
+        Document::PlaybookSchema => json(&playbook::schema::schema()).map_err(|error| failed(&error))?,
+        Document::InventorySchema => json(&inventory::schema::schema()).map_err(|error| failed(&error))?,
         Document::Bash => completions(Shell::Bash, line),
         Document::Zsh => completions(Shell::Zsh, line),
         Document::Fish => completions(Shell::Fish, line),

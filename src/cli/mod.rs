@@ -6,7 +6,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
+use crate::base::name::HostName;
 use crate::base::{Diagnostics, Exit};
+use crate::playbook::setting::Setting;
 use crate::report;
 
 mod apply;
@@ -125,9 +127,32 @@ fn settings(output: &Output, rows: Vec<report::SettingRow>) -> report::Settings 
     }
 }
 
-/// The settings that the page of a run lists.
-fn setting_rows(_jobs: &crate::engine::jobs::Jobs) -> Vec<report::SettingRow> {
-    Vec::new()
+/// The settings that the page of a run lists: of hosts that differ each with its own value.
+fn setting_rows(jobs: &crate::engine::jobs::Jobs) -> Vec<report::SettingRow> {
+    let mut rows: Vec<(&Setting, Vec<(&HostName, &Setting)>)> = Vec::new();
+    for (host, settings) in &jobs.settings {
+        for setting in settings {
+            let same = |other: &Setting| (&other.playbook, &other.name) == (&setting.playbook, &setting.name);
+            match rows.iter_mut().find(|(first, _)| same(first)) {
+                Some((_, hosts)) => hosts.push((host, setting)),
+                None => rows.push((setting, vec![(host, setting)])),
+            }
+        }
+    }
+    let of_all = |hosts: &[(&HostName, &Setting)], part: fn(&Setting) -> &str| {
+        let first = hosts.first().map(|(_, setting)| part(setting)).unwrap_or_default();
+        if hosts.iter().all(|(_, setting)| part(setting) == first) {
+            return first.to_owned();
+        }
+        hosts.iter().map(|(host, setting)| format!("{host}: {}", part(setting))).collect::<Vec<_>>().join(", ")
+    };
+    let row = |(setting, hosts): (&Setting, Vec<(&HostName, &Setting)>)| report::SettingRow {
+        name: setting.name.clone(),
+        value: of_all(&hosts, |setting| &setting.value),
+        reason: setting.reason.clone(),
+        source: of_all(&hosts, |setting| &setting.source),
+    };
+    rows.into_iter().map(row).collect()
 }
 
 /// Writes an answer to standard output; a reader that has gone away is no error.

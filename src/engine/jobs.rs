@@ -4,10 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use super::Job;
+use crate::base::name::HostName;
 use crate::base::secret::Redactor;
 use crate::base::{Diagnostic, Diagnostics, Source};
 use crate::inventory::{self, Host, Inventory};
 use crate::plan::{self, HostTasks};
+use crate::playbook::setting::Setting;
 use crate::playbook::{Choice, Disk, Local as _, Playbooks, Settings};
 use crate::ssh::config::SshConfig;
 use crate::ssh::{Become, Request, resolve};
@@ -39,6 +41,8 @@ pub struct Jobs {
     pub secrets: Redactor,
     /// Warnings, to be shown.
     pub warnings: Diagnostics,
+    /// What the playbooks are told on each host, for reports.
+    pub settings: Vec<(HostName, Vec<Setting>)>,
     /// What was read, for those who need more of it than tasks.
     pub read: Read,
 }
@@ -60,20 +64,22 @@ pub fn jobs(wanted: &Wanted, config: &SshConfig) -> Result<Jobs, Diagnostics> {
     let folder = folder_of(wanted.inventory.as_deref());
     let disk = Disk::new(&folder);
     let inventory = read_inventory(wanted.inventory.as_deref(), &disk, &mut found);
-    let choice = inventory.as_ref().map_or(Choice::Builtin, Inventory::choice);
+    let choice = inventory.as_ref().map_or(Choice::Folder, Inventory::choice);
     let playbooks = Playbooks::load(&disk, &choice, &mut found);
     let hosts = inventory::select(inventory.as_ref(), &wanted.hosts, &wanted.limit, &mut found);
     let compiled = plan::compile(&playbooks, &hosts, &wanted.settings, &disk, &mut found);
     let mut secrets = Redactor::default();
     let mut jobs = Vec::new();
+    let mut settings = Vec::new();
     for (host, tasks) in hosts.iter().zip(compiled) {
         secrets.learn_all(&tasks.secrets);
+        settings.push((host.name.clone(), tasks.settings.clone()));
         jobs.extend(job(host, tasks, wanted, config, &mut found));
     }
     if found.has_errors() {
         return Err(found);
     }
-    Ok(Jobs { jobs, secrets, warnings: found, read: Read { hosts, playbooks, folder } })
+    Ok(Jobs { jobs, secrets, warnings: found, settings, read: Read { hosts, playbooks, folder } })
 }
 
 fn folder_of(inventory: Option<&Path>) -> PathBuf {
