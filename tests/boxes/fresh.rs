@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bedplate::base::EventKind;
 use bedplate::base::event::Verdict;
-use bedplate::sandbox::Suite;
+use bedplate::sandbox::{Options, Suite};
 
 use super::support::{Ran, Rig};
 
@@ -85,4 +85,13 @@ fn a_bare_debian_12_becomes_ready_and_stays_so() {
 #[test]
 fn a_bare_debian_13_becomes_ready_and_stays_so() {
     main_path(Suite::Trixie);
+}
+
+#[test]
+#[ignore = "full tier: the main path in 512 MB of memory"]
+fn a_box_of_512_megabytes_becomes_ready() {
+    let rig = Rig::made(&Options { suite: Suite::Bookworm, memory_limit_mib: Some(512), ..Options::default() });
+    rig.run("apply", &[]).exits(0);
+    rig.run("check", &[]).exits(0);
+    rig.login("deploy", "docker version").exits(0);
 }

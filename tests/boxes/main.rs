@@ -19,5 +19,6 @@ mod recorded;
 mod repository;
 mod storage;
 mod support;
+mod timing;
 #[path = "../tools/mod.rs"]
 mod tools;

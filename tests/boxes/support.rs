@@ -45,8 +45,13 @@ impl Ran {
 impl Rig {
     /// A bare box of `suite`.
     pub(crate) fn up(suite: Suite) -> Self {
-        let sandbox = sandbox::up(&Options { suite, ..Options::default() }, &|_| {})
-            .unwrap_or_else(|error| panic!("a box can not be made here: {error}"));
+        Self::made(&Options { suite, ..Options::default() })
+    }
+
+    /// A bare box as `options` say.
+    pub(crate) fn made(options: &Options) -> Self {
+        let sandbox =
+            sandbox::up(options, &|_| {}).unwrap_or_else(|error| panic!("a box can not be made here: {error}"));
         let folder = tempfile::tempdir().expect("a temporary folder");
         let config = format!(
             "Host *\n  UserKnownHostsFile {}\n  GlobalKnownHostsFile /dev/null\n  IdentityFile {}\n  IdentitiesOnly yes\n",
