@@ -278,6 +278,30 @@ pub enum EventKind {
     },
 }
 
+impl EventKind {
+    /// Its name in the stream.
+    pub fn name(&self) -> &'static str {
+        match self {
+            EventKind::RunStarted { .. } => "run_started",
+            EventKind::HostConnecting { .. } => "host_connecting",
+            EventKind::HostConnected { .. } => "host_connected",
+            EventKind::Note { .. } => "note",
+            EventKind::ProbeFinished { .. } => "probe_finished",
+            EventKind::Planned { .. } => "planned",
+            EventKind::ActionStarted { .. } => "action_started",
+            EventKind::Output { .. } => "output",
+            EventKind::ActionFinished { .. } => "action_finished",
+            EventKind::GuardArmed { .. } => "guard_armed",
+            EventKind::GuardConfirmed { .. } => "guard_confirmed",
+            EventKind::GuardRestored { .. } => "guard_restored",
+            EventKind::Verified { .. } => "verified",
+            EventKind::HostFailed(_) => "host_failed",
+            EventKind::HostFinished { .. } => "host_finished",
+            EventKind::RunFinished { .. } => "run_finished",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -293,5 +317,6 @@ mod tests {
         let line = serde_json::to_string(&event).unwrap();
         assert_eq!(line, r#"{"v":1,"ms":12,"host":"web1","event":"host_failed","what":"it broke"}"#);
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), event);
+        assert_eq!(event.kind.name(), "host_failed");
     }
 }

@@ -1,6 +1,7 @@
 //! Many hosts: each in a task of its own, so many at once, and the worst end counts.
 
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::{Job, Outcome, Run, Teller, host};
 use crate::base::Exit;
@@ -24,7 +25,10 @@ pub async fn run(jobs: Vec<Job>, run: Run, command: &str) -> Exit {
     for job in jobs {
         let run = run.clone();
         let name = job.target.name.clone();
-        let handle = working.spawn(async move { host::work(job, &run).await });
+        let handle = {
+            let span = tracing::info_span!("host", %name);
+            working.spawn(async move { host::work(job, &run).await }.instrument(span))
+        };
         names.insert(handle.id(), name);
     }
     let mut total = Outcome { tally: Tally::default(), exit: Exit::Done };

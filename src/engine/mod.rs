@@ -113,6 +113,7 @@ impl Teller {
 
     /// Sends `kind`, waiting while the report is behind. A report that has gone away stops no host.
     pub(crate) async fn tell(&self, kind: EventKind) {
+        tracing::debug!(event = kind.name(), "told");
         let _ = self.events.send(self.event(kind)).await;
     }
 

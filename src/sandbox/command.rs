@@ -46,6 +46,7 @@ pub(super) fn command(words: &[&str]) -> Command {
 /// Runs `command` to its end, whatever that is. Errors: it could not be started.
 pub(super) fn output(command: &mut Command) -> Result<Output> {
     let ended = command.output().doing(|| format!("can not run `{}`", command.get_program().display()))?;
+    tracing::debug!(?command, status = %ended.status, "ran");
     Ok(Output::of(ended))
 }
 

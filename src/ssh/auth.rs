@@ -77,6 +77,7 @@ impl Login<'_> {
                 Candidate::File(path, key) => self.with_file(&path, key).await?,
                 Candidate::Locked(path, key) => self.with_locked(&path, key, &mut locked).await?,
             };
+            tracing::debug!(key = described, accepted, "offered a key");
             if accepted {
                 return Ok(self.method(format!("key {described}")));
             }

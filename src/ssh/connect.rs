@@ -99,7 +99,12 @@ impl Connector {
         if let Some(scripted) = &self.scripted {
             return scripted(target);
         }
-        self.reach(target, &target.jumps, policy).await.map(Connection::remote)
+        let reached = self.reach(target, &target.jumps, policy).await.map(Connection::remote);
+        match &reached {
+            Ok(connection) => tracing::debug!(login = ?connection.login(), "logged in"),
+            Err(error) => tracing::debug!(place = target.place(), %error, "no login"),
+        }
+        reached
     }
 
     fn reach<'a>(

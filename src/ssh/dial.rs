@@ -21,6 +21,7 @@ pub(super) async fn dial(target: &Target) -> Result<TcpStream, ConnectError> {
     let timed_out = || ConnectError::TimedOut { address: address(), port: target.port, after: limit };
     let work = async {
         let addresses = resolve(target).await?;
+        tracing::debug!(address = target.address, port = target.port, ?addresses, "dialling");
         race(addresses).await.map_err(|error| match error.kind() {
             io::ErrorKind::ConnectionRefused => ConnectError::Refused { address: address(), port: target.port },
             io::ErrorKind::TimedOut => timed_out(),

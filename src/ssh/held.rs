@@ -1,7 +1,7 @@
 //! The held shell: one `sh` for the whole of a connection. Batches go in, frames come out; a batch costs one round
 //! trip whatever the number of its calls.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
 
@@ -104,6 +104,7 @@ impl HeldShell {
         self.over = true;
         self.number += 1;
         let script = batch.render(&self.nonce, self.number, &self.loaded)?;
+        let begun = Instant::now();
         self.wire.send(script.clone().into_bytes());
         let mut result = self.read(on).await;
         if let Err(SessionError::NoShell { .. }) = &result
@@ -117,6 +118,10 @@ impl HeldShell {
             result = self.read(on).await;
         }
         self.over = result.is_err();
+        let ended = result.as_ref().map(Vec::len).ok();
+        let took = begun.elapsed();
+        tracing::debug!(number = self.number, mode = ?batch.mode(), calls = batch.len(), ended, ?took, "a batch");
+        tracing::trace!(script = batch.show(), "as it would be shown");
         for library in batch.libraries() {
             if !self.loaded.contains(&library.name) {
                 self.loaded.push(library.name);
