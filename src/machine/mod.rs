@@ -307,3 +307,6 @@ impl<F: Fact> FnOnceSet for (F, F::Answer) {
         machine.set(self.0.clone(), self.1.clone());
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use crate::machine::SystemState;
 use crate::playbook::{Memory, Playbooks, Settings, facts};
 
 mod mistakes;
+mod rubbish;
 mod schema;
 
 /// What came of a run on these files: the tasks of each host, and all that was told.
