@@ -20,10 +20,13 @@ pub(super) fn run(command: &Init) -> Result<Exit, Failed> {
     for (path, text) in &files {
         write(&command.directory.join(path), text)?;
     }
-    let shown = command.directory.display();
+    let place = match command.directory.to_str() {
+        Some(".") => "here".to_owned(),
+        _ => format!("into {}", command.directory.display()),
+    };
     note(&format!(
-        "{shown}: wrote {} files\n\nNext: name your server in bedplate.toml, then `bedplate check`.",
-        files.len()
+        "Wrote bedplate.toml, playbooks/ and templates/ {place}.\n\n\
+         Next: name your server in bedplate.toml, then run `bedplate check`."
     ));
     Ok(Exit::Done)
 }

@@ -216,7 +216,7 @@ impl<'a> Work<'a> {
             let acted = self.act(line, &before, segments).await;
             let begun = Instant::now();
             if let Err(mut stop) = acted {
-                self.tell_state(&mut line.shell, &mut stop, &changed).await;
+                self.tell_state(&mut line.shell, &mut stop, &plan, changed).await;
                 return Err(stop);
             }
             let (seen, next) = look_and_plan(&mut line.shell, &self.job.tasks).await?;
@@ -377,7 +377,13 @@ impl<'a> Work<'a> {
     }
 
     /// A failure tells the host's state from a fresh look, not from memory.
-    async fn tell_state(&mut self, shell: &mut HeldShell, stop: &mut Stop, changed: &BTreeSet<usize>) {
+    async fn tell_state(
+        &mut self,
+        shell: &mut HeldShell,
+        stop: &mut Stop,
+        plan: &HostPlan,
+        mut changed: BTreeSet<usize>,
+    ) {
         if stop.failure.state.is_some() {
             return;
         }
@@ -385,7 +391,14 @@ impl<'a> Work<'a> {
             stop.failure.state = Some("the host could not be looked at again, so its state is not known".into());
             return;
         };
-        self.count(&now, changed);
+        let was_open = |number: usize| {
+            plan.tasks.iter().any(|task| task.shown.task == number && task.shown.verdict == Verdict::Change)
+        };
+        let held = now.tasks.iter().filter(|task| task.shown.verdict == Verdict::InSync).map(|task| task.shown.task);
+        changed.extend(held.filter(|task| was_open(*task)));
+        self.count(&now, &changed);
+        // What is still open was not changed.
+        self.tally.changed = changed.len();
         let right =
             now.tasks.iter().filter(|task| matches!(task.shown.verdict, Verdict::InSync | Verdict::Skipped)).count();
         stop.failure.state =
