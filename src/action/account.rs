@@ -86,8 +86,7 @@ impl Act for RemoveGroup {
     }
 
     fn access(&self) -> Option<Access> {
-        let files = ["/etc/group", "/etc/gshadow"].into_iter().filter_map(|path| AbsPath::new(path).ok());
-        Some(Access { what: "accounts", saves: files.map(Saved::File).collect() })
+        Some(Access { what: "accounts", saves: vec![Saved::Group(self.group.clone())] })
     }
 }
 

@@ -8,7 +8,7 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::base::name::{AbsPath, SysctlKey, UnitName, UserName};
+use crate::base::name::{AbsPath, GroupName, SysctlKey, UnitName, UserName};
 use crate::machine::Machine;
 use crate::shell::{Call, Library};
 
@@ -112,6 +112,8 @@ pub enum Saved {
     Sysctl(SysctlKey),
     /// An account's own lines in the user databases.
     Account(UserName),
+    /// A group's own lines in the group databases.
+    Group(GroupName),
 }
 
 static ACTION: Library = Library { name: "action.sh", text: include_str!("action.sh"), needs: &[] };

@@ -9,11 +9,12 @@ use super::host::{Stop, Work, millis};
 use super::line::Line;
 use super::probe;
 use super::record::{self, Lock};
+use super::way;
 use crate::base::Exit;
 use crate::base::event::EventKind;
 use crate::machine::{Machine, System};
 use crate::plan::HostPlan;
-use crate::ssh::HeldShell;
+use crate::ssh::Target;
 
 /// Between two looks at a guard.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -25,14 +26,52 @@ impl Work<'_> {
     pub(super) async fn arrive(&self) -> Result<Line, Stop> {
         self.teller.tell(EventKind::HostConnecting { address: self.job.target.place() }).await;
         let begun = Instant::now();
-        let mut line = Line::open(&self.run.connector, &self.job.target).await?;
+        let mut line = self.come_in().await?;
         let login = line.connection.login();
         let user = if login.user == "root" { login.user.clone() } else { format!("{} (sudo)", login.user) };
         self.teller.tell(EventKind::HostConnected { user, took_ms: millis(begun) }).await;
         if self.run.mode == Mode::Apply {
-            self.lock(&mut line.shell).await?;
+            self.lock(&mut line).await?;
         }
         Ok(line)
+    }
+
+    /// A line by whichever way still leads in: the target's, or the port and the users that the tasks declare.
+    async fn come_in(&self) -> Result<Line, Stop> {
+        let declared = way::declared(&self.job.tasks);
+        let mut own = None;
+        for target in way::ports(&self.job.target, &declared) {
+            let error = match Line::open(&self.run.connector, &target).await {
+                Ok(line) => return Ok(self.came_in(line).await),
+                Err(error) => error,
+            };
+            if error.is_refused_key() {
+                for user in declared.users.iter().filter(|user| user.as_str() != target.user) {
+                    let target = Target { user: user.as_str().to_owned(), ..target.clone() };
+                    if let Ok(line) = Line::open(&self.run.connector, &target).await {
+                        return Ok(self.came_in(line).await);
+                    }
+                }
+            }
+            if target.port == self.job.target.port {
+                let passing = error.is_passing();
+                own = Some(error);
+                if !passing {
+                    break;
+                }
+            }
+        }
+        Err(own.map_or_else(|| Stop::new(Exit::Unreachable, "there is no way to this host", None), Stop::from))
+    }
+
+    async fn came_in(&self, mut line: Line) -> Line {
+        line.target.connect_timeout = self.job.target.connect_timeout;
+        let (place, asked) = (line.target.place(), self.job.target.place());
+        if place != asked {
+            let text = format!("came in as {place} instead of {asked}: so it is declared");
+            self.teller.tell(EventKind::Note { text }).await;
+        }
+        line
     }
 
     /// Looks for the first time, and plans. A guard that is at work is waited for: what it will put back is not to be
@@ -69,7 +108,7 @@ impl Work<'_> {
         }
         if waited && self.run.mode == Mode::Apply {
             // A guard that fires tells every run to stop; taking the lock anew takes that back.
-            self.lock(&mut line.shell).await?;
+            self.lock(line).await?;
         }
         if let Some(report) = standing.report {
             self.teller.tell(EventKind::Note { text: story(&report) }).await;
@@ -81,8 +120,8 @@ impl Work<'_> {
         Ok(waited)
     }
 
-    async fn lock(&self, shell: &mut HeldShell) -> Result<(), Stop> {
-        match record::lock(shell, &self.run.operator).await? {
+    async fn lock(&self, line: &mut Line) -> Result<(), Stop> {
+        match record::lock(&mut line.shell, &self.run.operator, line.target.keepalive.limit()).await? {
             Lock::Taken => Ok(()),
             Lock::Held(owner) => {
                 let what = match owner {
@@ -92,7 +131,7 @@ impl Work<'_> {
                     ),
                     None => "another run holds this host".to_owned(),
                 };
-                let help = "wait for it to end; a lock goes by itself with the run that holds it";
+                let help = "wait for it to end; a run that has lost its connection lets go within two minutes";
                 let mut stop = Stop::new(Exit::HostBusy, what, Some(help.into()));
                 stop.failure.state = Some("nothing was changed".into());
                 Err(stop)
@@ -112,7 +151,7 @@ impl Work<'_> {
         if !line.has_lost_lock() {
             return Ok(());
         }
-        match record::lock(&mut line.shell, &self.run.operator).await? {
+        match record::lock(&mut line.shell, &self.run.operator, line.target.keepalive.limit()).await? {
             // The host may not know yet that the connection that took it has gone.
             Lock::Held(Some(owner)) if owner == self.run.operator => Ok(()),
             Lock::Taken => Ok(()),
@@ -161,4 +200,80 @@ fn story(report: &Report) -> String {
         problems => format!("but {}", problems.join("; ")),
     };
     format!("this host has put itself back at {}, because {why}; {end}", report.at)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::base::Digest;
+    use crate::base::name::HostName;
+    use crate::engine::{Job, testing};
+    use crate::plan::{Declaration, Task};
+    use crate::resource::sshd::Sshd;
+    use crate::ssh::fake::{Fake, Reply};
+    use crate::ssh::{ConnectError, Connection, Connector};
+
+    fn sshd(text: &str) -> Task {
+        let sshd: Sshd = toml::from_str(text).unwrap();
+        Task {
+            number: 1,
+            name: "sshd".into(),
+            playbook: "access".into(),
+            place: "x.toml:1".into(),
+            declaration: Declaration::Ready(Box::new(sshd)),
+            when: None,
+        }
+    }
+
+    /// Where a run ends up that is to go to `asked`, on a host that listens on `port` and lets `user` in; and which
+    /// doors it knocked at.
+    async fn comes_in(
+        asked: (&str, u16),
+        declared: &str,
+        port: u16,
+        user: &'static str,
+    ) -> (Option<String>, Vec<String>) {
+        let knocked = Arc::new(Mutex::new(Vec::new()));
+        let log = knocked.clone();
+        let connector = Connector::scripted(move |target: &Target| {
+            log.lock().unwrap().push(target.place());
+            if target.port != port {
+                return Err(ConnectError::Refused { address: target.address.clone(), port: target.port });
+            }
+            if target.user != user {
+                let (offered, skipped, methods) = Default::default();
+                return Err(ConnectError::NoKeyAccepted { place: target.place(), offered, skipped, methods });
+            }
+            Ok(Connection::fake(Fake::new(|_| Reply::default())))
+        });
+        let (run, _events) = testing::run(connector);
+        let target = Target { port: asked.1, ..Target::new(HostName::new("box").unwrap(), asked.0) };
+        let job = Job { target, tasks: vec![sshd(declared)], playbooks: Digest::of("") };
+        let line = Work::new(job, &run).come_in().await;
+        let knocked = knocked.lock().unwrap().clone();
+        (line.ok().map(|line| line.target.place()), knocked)
+    }
+
+    #[tokio::test]
+    async fn a_port_that_was_moved_is_found_again() {
+        let moved = comes_in(("root", 22), "port = 2222\n", 2222, "root").await;
+        assert_eq!(moved, (Some("root@box:2222".into()), vec!["root@box:2222".into()]));
+        let bare = comes_in(("root", 22), "port = 2222\n", 22, "root").await;
+        assert_eq!(bare, (Some("root@box".into()), vec!["root@box:2222".into(), "root@box".into()]));
+        let own = comes_in(("root", 2200), "port = 2222\n", 2222, "root").await;
+        assert_eq!(own, (Some("root@box:2222".into()), vec!["root@box:2200".into(), "root@box:2222".into()]));
+        assert_eq!(comes_in(("root", 22), "", 22, "root").await.1, ["root@box"], "nothing is guessed");
+    }
+
+    #[tokio::test]
+    async fn whoever_still_may_logs_in() {
+        let declared = "root_login = \"no\"\nusers = [\"ann\"]\n";
+        let (place, knocked) = comes_in(("root", 22), declared, 22, "ann").await;
+        assert_eq!((place, knocked), (Some("ann@box".into()), vec!["root@box".into(), "ann@box".into()]));
+        // Where root may log in, a key that is not let in is a mistake to be told, not to be got round.
+        let (place, knocked) = comes_in(("root", 22), "users = [\"ann\"]\n", 22, "ann").await;
+        assert_eq!((place, knocked.len()), (None, 1));
+    }
 }

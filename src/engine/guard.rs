@@ -216,6 +216,7 @@ fn words(saved: &Saved) -> (&'static str, &str) {
         Saved::Firewall => ("firewall", "ufw"),
         Saved::Sysctl(key) => ("sysctl", key.as_str()),
         Saved::Account(user) => ("account", user.as_str()),
+        Saved::Group(group) => ("group", group.as_str()),
     }
 }
 

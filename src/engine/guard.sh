@@ -22,6 +22,7 @@ guard_save() {
 		firewall) guard_save_firewall "$guard_place" ;;
 		sysctl) cat -- "/proc/sys/$(printf '%s' "$3" | tr '.' '/')" >"$guard_place/data" 2>/dev/null || rm -f -- "$guard_place/data" ;;
 		account) guard_save_account "$3" "$guard_place" ;;
+		group) guard_save_lines "$3" "$guard_place" group gshadow ;;
 		*) return 1 ;;
 	esac
 }
@@ -49,11 +50,19 @@ guard_save_firewall() {
 	return 0
 }
 
+# guard_save_lines NAME PLACE DATABASE...: the line of NAME in each, if there is one.
+guard_save_lines() {
+	guard_entry=$1 guard_into=$2
+	shift 2
+	for guard_base in "$@"; do
+		[ -f "/etc/$guard_base" ] || continue
+		awk -F : -v name="$guard_entry" '$1 == name { print; exit }' "/etc/$guard_base" >"$guard_into/$guard_base" || return 1
+	done
+}
+
 # guard_save_account NAME PLACE: the account's own lines, the groups it is in, its keys.
 guard_save_account() {
-	for guard_base in passwd shadow group gshadow; do
-		awk -F : -v name="$1" '$1 == name { print; exit }' "/etc/$guard_base" >"$2/$guard_base" 2>/dev/null
-	done
+	guard_save_lines "$1" "$2" passwd shadow group gshadow || return 1
 	awk -F : -v user="$1" '{ n = split($4, member, ","); for (i = 1; i <= n; i++) if (member[i] == user) print $1 }' \
 		/etc/group >"$2/groups"
 	awk -F : -v name="$1" '$1 == name { print $6; exit }' /etc/passwd >"$2/home"

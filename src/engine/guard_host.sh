@@ -91,11 +91,19 @@ guard_back_member() {
 	fi
 }
 
-# guard_back_account NAME SAVED: the account's own lines; those of others, who may have come since, stay.
-guard_back_account() {
-	for guard_base in passwd shadow group gshadow; do
-		guard_back_line "/etc/$guard_base" "$1" "$2/$guard_base" || guard_problem "/etc/$guard_base can not be put back"
+# guard_back_lines NAME SAVED DATABASE...: the lines of NAME; those of others, who may have come since, stay.
+guard_back_lines() {
+	guard_entry=$1 guard_from=$2
+	shift 2
+	for guard_base in "$@"; do
+		guard_back_line "/etc/$guard_base" "$guard_entry" "$guard_from/$guard_base" ||
+			guard_problem "/etc/$guard_base can not be put back"
 	done
+}
+
+# guard_back_account NAME SAVED: the account's own lines, groups and keys.
+guard_back_account() {
+	guard_back_lines "$1" "$2" passwd shadow group gshadow
 	guard_back_member /etc/group "$1" "$2/groups" 4 || guard_problem "the groups of $1 can not be put back"
 	guard_back_member /etc/gshadow "$1" "$2/groups" 4 || guard_problem "the groups of $1 can not be put back"
 	if [ -s "$2/home" ]; then
@@ -212,6 +220,7 @@ guard_each() {
 			file) guard_back_file "$guard_what" "$guard_place/data" ;;
 			folder) guard_back_folder "$guard_what" "$guard_place/data" ;;
 			account) guard_back_account "$guard_what" "$guard_place" ;;
+			group) guard_back_lines "$guard_what" "$guard_place" group gshadow ;;
 			firewall) guard_back_firewall "$guard_place" ;;
 			unit) guard_back_unit "$guard_what" "$guard_place" ;;
 			sysctl)
@@ -263,7 +272,7 @@ guard_fire() {
 		read -r guard_nonce
 	} <"$guard_home/firing"
 	printf 'nonce=%s\nwhy=%s\nat=%s\n' "$guard_nonce" "$guard_why" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >"$guard_home/report.part"
-	guard_each file folder account sysctl
+	guard_each file folder account group sysctl
 	guard_each unit
 	systemctl daemon-reload
 	guard_each firewall

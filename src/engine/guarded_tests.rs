@@ -6,10 +6,8 @@ use std::sync::{Arc, Mutex};
 use super::*;
 use crate::action::ConfigureSshd;
 use crate::base::Digest;
-use crate::base::event::Event;
 use crate::base::name::HostName;
-use crate::base::secret::Redactor;
-use crate::engine::{Consent, Job, Mode, Run, record::Operator};
+use crate::engine::{Job, testing};
 use crate::machine::{Session, SessionState, SshLogin, SshLoginState, Volatile};
 use crate::ssh::fake::{Asked, Fake, Reply};
 use crate::ssh::{ConnectError, Connection, Connector, Login};
@@ -109,23 +107,8 @@ fn model(settings: &[(&str, &str)], ports: &[u16]) -> Machine {
 /// Runs one guarded step on `host`; what came of it, the events, and where the run goes on.
 async fn run(host: Host, after: Machine) -> (Result<(), Stop>, Vec<EventKind>, Host, String) {
     let host = Arc::new(Mutex::new(host));
-    let (events, mut incoming) = tokio::sync::mpsc::channel::<Event>(64);
     let connecting = host.clone();
-    let run = Run {
-        mode: Mode::Apply,
-        strict: false,
-        arguments: Vec::new(),
-        operator: Operator { name: "test".into(), process: 1, since: String::new() },
-        version: "0".into(),
-        window: guard::SHORTEST_WINDOW,
-        places: Arc::new(tokio::sync::Semaphore::new(1)),
-        consent: Consent::new(1, None),
-        redactor: Redactor::default(),
-        stop: tokio_util::sync::CancellationToken::new(),
-        connector: Arc::new(Connector::scripted(move |target| Host::connect(&connecting, target))),
-        events,
-        started: std::time::Instant::now(),
-    };
+    let (run, mut incoming) = testing::run(Connector::scripted(move |target| Host::connect(&connecting, target)));
     // Ctrl-C in the window ends no group half way.
     run.stop.cancel();
     let target = Target::new(HostName::new("box").unwrap(), "root");

@@ -48,6 +48,13 @@ impl Stop {
     }
 }
 
+impl Stop {
+    fn before_any_change(mut self) -> Self {
+        self.failure.state.get_or_insert_with(|| "nothing was changed".into());
+        self
+    }
+}
+
 impl From<ConnectError> for Stop {
     fn from(error: ConnectError) -> Self {
         let mut stop = Stop::new(error.exit(), error.to_string(), error.help());
@@ -114,8 +121,8 @@ impl<'a> Work<'a> {
     async fn go(&mut self) -> Result<Exit, Stop> {
         // The semaphore is never closed, so a place always comes.
         let place = self.run.places.acquire().await;
-        let mut line = self.arrive().await?;
-        let (machine, plan) = self.first_look(&mut line).await?;
+        let mut line = self.arrive().await.map_err(Stop::before_any_change)?;
+        let (machine, plan) = self.first_look(&mut line).await.map_err(Stop::before_any_change)?;
         self.no_fights(&plan)?;
         self.tell_plan(&plan, &BTreeSet::new()).await;
         let exit = match self.run.mode {

@@ -32,6 +32,11 @@ impl LineError {
         }
     }
 
+    /// Whether the host was there, and let this user in by no key.
+    pub(super) fn is_refused_key(&self) -> bool {
+        matches!(self, Self::Connect(ConnectError::NoKeyAccepted { .. } | ConnectError::TooManyFailures { .. }))
+    }
+
     /// Whether another attempt may succeed a moment later.
     pub(super) fn is_passing(&self) -> bool {
         match self {

@@ -27,6 +27,8 @@ mod probe;
 pub mod record;
 pub mod saved;
 mod steps;
+#[cfg(test)]
+mod testing;
 mod way;
 
 pub use consent::{Consent, Consented};

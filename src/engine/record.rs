@@ -1,12 +1,15 @@
 //! The host's own record of runs: the lock that keeps two of them apart, the wish to stop, and the journal.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::base::Exit;
+use crate::machine::session::SESSION;
 use crate::shell::{Batch, Call, Library, Mode};
 use crate::ssh::{HeldShell, SessionError};
 
-static HOST: Library = Library { name: "host.sh", text: include_str!("host.sh"), needs: &[] };
+static HOST: Library = Library { name: "host.sh", text: include_str!("host.sh"), needs: &[&SESSION] };
 
 /// The exit status of `host_lock` when another run holds the lock.
 const HELD: u8 = 76;
@@ -34,10 +37,11 @@ pub enum Lock {
 }
 
 /// Takes the host's lock for as long as `shell` lives. A command that outlives a lost connection keeps it too, so a
-/// second run never meets the first one's apt.
-pub async fn lock(shell: &mut HeldShell, operator: &Operator) -> Result<Lock, SessionError> {
+/// second run never meets the first one's apt. `limit` is the time after which this run gives a silent connection up
+/// (zero: never): a holder whose connection the host has heard nothing of for longer is taken for gone.
+pub async fn lock(shell: &mut HeldShell, operator: &Operator, limit: Duration) -> Result<Lock, SessionError> {
     let owner = serde_json::to_string(operator).unwrap_or_default();
-    let call = Call::new(&HOST, "host_lock").arg(owner);
+    let call = Call::new(&HOST, "host_lock").arg(owner).arg(limit.as_secs().to_string());
     let results = shell.run(&Batch::new(Mode::Hold, vec![call]), &mut |_| {}).await?;
     let said = |body: &[u8]| crate::shell::frame::printable_lines(body);
     Ok(match results.first() {

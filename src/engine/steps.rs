@@ -115,7 +115,7 @@ fn failure(step: &Step, result: &FrameResult, run: &Run) -> Failure {
             step.action.summary(),
             result.status
         );
-        (what, "mend what the host says above, then run again: what is done stays done".to_owned())
+        (what, "mend what the host says above, then run again".to_owned())
     };
     Failure { what, place: Some(step.place.clone()), said, state: None, help: Some(help) }
 }

@@ -1,8 +1,37 @@
-//! The way in after a change: what the next run will dial, computed from what the model says sshd will be. Pure.
+//! The way in: what this run dials, and what the next one will, after a change. Computed from what the tasks declare
+//! and from what the model says sshd will be. Pure.
+
+use std::time::Duration;
 
 use crate::base::name::UserName;
 use crate::machine::{Machine, Session, SshLogin, User, UserState};
+use crate::plan::{Declaration, Task};
+use crate::resource::WayIn;
 use crate::ssh::Target;
+
+/// How long a port that was not asked for may take to answer.
+const GUESS: Duration = Duration::from_secs(5);
+/// Where sshd listens that nobody has told otherwise.
+const USUAL: u16 = 22;
+
+/// The way in that the tasks declare.
+pub(super) fn declared(tasks: &[Task]) -> WayIn {
+    let mut ways = tasks.iter().filter_map(|task| match &task.declaration {
+        Declaration::Ready(resource) => resource.way_in(),
+        // Facts are known once somebody is in.
+        Declaration::Late(_) => None,
+    });
+    ways.next_back().unwrap_or_default()
+}
+
+/// The targets to try, which differ in their port. A host whose declared port is another than the usual one is likelier
+/// to have been moved there than not, and a port that is shut says so at once.
+pub(super) fn ports(target: &Target, declared: &WayIn) -> Vec<Target> {
+    let other = declared.port.filter(|port| *port != target.port && target.proxy_command.is_none());
+    let Some(port) = other else { return vec![target.clone()] };
+    let guess = Target { port, connect_timeout: target.connect_timeout.min(GUESS), ..target.clone() };
+    if target.port == USUAL { vec![guess, target.clone()] } else { vec![target.clone(), guess] }
+}
 
 /// The ways in which the next run can come in on `after`, likeliest first, when `target` was the one on `before`.
 pub(super) fn next(target: &Target, before: &Machine, after: &Machine) -> Vec<Target> {

@@ -6,7 +6,7 @@ use super::{BadAnswer, Fact, Fields, Kept, Machine, Slot, Volatile};
 use crate::shell::{Call, Library};
 
 /// Finds out about the connection; other sorts ask as it too.
-pub(super) static SESSION: Library = Library { name: "session.sh", text: include_str!("session.sh"), needs: &[] };
+pub(crate) static SESSION: Library = Library { name: "session.sh", text: include_str!("session.sh"), needs: &[] };
 
 /// The one question of this sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -20,6 +20,7 @@ use serde::de::DeserializeOwned;
 use crate::action::Action;
 use crate::base::Diff;
 use crate::base::event::Finding;
+use crate::base::name::UserName;
 use crate::machine::{Blocked, Machine, Question};
 
 pub mod apt_repository;
@@ -48,6 +49,7 @@ pub mod service;
 pub mod sshd;
 mod sshd_algorithms;
 mod sshd_foreign;
+mod sshd_login;
 mod sshd_setting;
 pub mod sudoers;
 pub mod swap;
@@ -85,9 +87,23 @@ pub trait Resource: Debug + Send + Sync + DeserializeOwned + JsonSchema + 'stati
     /// What must change on `machine`.
     fn plan(&self, machine: &Machine) -> Result<Plan, Blocked>;
 
+    /// How a host is come in to once this task is done, where the task decides it.
+    fn way_in(&self) -> Option<WayIn> {
+        None
+    }
+
     /// Any resource of this sort that a user could sensibly declare.
     #[cfg(test)]
     fn any() -> proptest::strategy::BoxedStrategy<Self>;
+}
+
+/// How a host is come in to by SSH: later runs find the way by what is declared.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct WayIn {
+    /// The port that sshd listens on, where it is declared.
+    pub port: Option<u16>,
+    /// Who logs in when root may not.
+    pub users: Vec<UserName>,
 }
 
 /// What a task comes to on one machine.
@@ -200,6 +216,8 @@ pub trait Declared: Debug + Send + Sync {
     fn asserts(&self) -> Vec<Question>;
     /// [`Resource::plan`].
     fn plan(&self, machine: &Machine) -> Result<Plan, Blocked>;
+    /// [`Resource::way_in`].
+    fn way_in(&self) -> Option<WayIn>;
 }
 
 impl<R: Resource> Declared for R {
@@ -214,6 +232,9 @@ impl<R: Resource> Declared for R {
     }
     fn plan(&self, machine: &Machine) -> Result<Plan, Blocked> {
         Resource::plan(self, machine)
+    }
+    fn way_in(&self) -> Option<WayIn> {
+        Resource::way_in(self)
     }
 }
 

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::sshd_algorithms::{GROUP_EXCHANGE, STRONG, strong};
 use super::sshd_foreign::{self, Wanted};
 use super::sshd_setting::{self, Setting};
-use super::{Change, Plan, Problems, Resource};
+use super::{Change, Plan, Problems, Resource, WayIn};
 use crate::action::sshd::FileEdit;
 use crate::action::{ConfigureSshd, PruneModuli};
 use crate::base::Diff;
@@ -30,8 +30,8 @@ use crate::machine::{
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sshd {
-    /// The port that sshd listens on; `0` leaves it as it is. While you are connected over another port, sshd listens
-    /// on both: connect over the new one and run again, and the old one goes.
+    /// The port that sshd listens on; `0` leaves it as it is. It moves in two steps: sshd listens on both, a login over
+    /// the new one proves it, and the old one goes. Later runs come in by the new one by themselves.
     #[serde(default)]
     pub port: u16,
     /// Whether root may log in: `yes`, `no`, or `prohibit-password` (by key only; Kamal's default user is root).
@@ -130,35 +130,6 @@ impl Sshd {
         let ours = session.server_port.filter(|port| says.ports.contains(port));
         Some(std::iter::once(self.port).chain(ours).collect())
     }
-
-    fn refusals(&self, session: &SessionState, says: &[(String, &SshLoginState)]) -> Result<(), Blocked> {
-        if self.root_login == RootLogin::No
-            && session.user == "root"
-            && self.users.iter().all(|user| user.as_str() == "root")
-        {
-            return Err(Blocked::refused(
-                "with `root_login = \"no\"` nobody could log in: root is who you come as, and no other user is named",
-                "name a user with a key and sudo in `users`, or leave root its key with \"prohibit-password\"",
-            ));
-        }
-        for (user, says) in says {
-            if let Some(list) = sshd_foreign::shut_out(user, says, session.client.reading().as_deref()) {
-                return Err(Blocked::refused(
-                    format!("{list} of sshd's configuration shuts {user} out"),
-                    format!("let {user} in there, or take the line out; bedplate does not widen who may log in"),
-                ));
-            }
-            let methods = says.settings.get("authenticationmethods").map_or("any", String::as_str);
-            let by_key = methods.split_whitespace().any(|way| matches!(way, "any" | "publickey"));
-            if !self.passwords && !by_key {
-                return Err(Blocked::refused(
-                    format!("AuthenticationMethods is `{methods}`: without passwords {user} could not log in"),
-                    "take `AuthenticationMethods` out of sshd's configuration, or set `passwords = true`",
-                ));
-            }
-        }
-        Ok(())
-    }
 }
 
 /// A setting by the names that this sshd has for it: those that `sshd -T` prints. None: it does not know it.
@@ -215,12 +186,18 @@ impl Resource for Sshd {
     fn facts(&self) -> Vec<Question> {
         let mut facts: Vec<Question> = vec![Here::Here.into(), Session::Here.into()];
         facts.extend(self.logins().into_iter().map(Question::from));
+        facts.extend(self.needed_logins());
         facts.extend(UnitName::new("ssh.socket").ok().map(|unit| Question::from(Unit(unit))));
         facts
     }
 
     fn asserts(&self) -> Vec<Question> {
         std::iter::once(Here::Here.into()).chain(self.logins().into_iter().map(Question::from)).collect()
+    }
+
+    fn way_in(&self) -> Option<WayIn> {
+        let users = if self.root_login == RootLogin::No { self.users.clone() } else { Vec::new() };
+        Some(WayIn { port: (self.port != 0).then_some(self.port), users })
     }
 
     fn plan(&self, machine: &Machine) -> Result<Plan, Blocked> {
@@ -243,6 +220,7 @@ impl Resource for Sshd {
         let Some((_, _, here)) = says.first().cloned() else { return Ok(Plan::in_sync("nobody is to log in")) };
         let users: Vec<(String, &SshLoginState)> = says.iter().map(|(_, user, state)| (user.clone(), *state)).collect();
         self.refusals(session, &users)?;
+        self.somebody_is_left(machine)?;
 
         let wanted = self.wanted(config, here);
         let ports = self.ports(session, here);

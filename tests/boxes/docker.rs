@@ -13,7 +13,7 @@ use bedplate::machine::{Machine, Question};
 use bedplate::plan::{Declaration, Task};
 use bedplate::resource;
 use bedplate::sandbox::{self, Options, Sandbox, Suite};
-use bedplate::ssh::{Connector, Policy, Refuse, Target};
+use bedplate::ssh::{Ask, Connector, Policy, Refuse, Target};
 use tokio_util::sync::CancellationToken;
 
 /// A box and the tasks that it gets.
@@ -89,7 +89,8 @@ impl Bench {
         tasks.collect()
     }
 
-    fn target(&self) -> Target {
+    /// How root comes in.
+    pub(crate) fn target(&self) -> Target {
         Target {
             address: self.sandbox.ipv4().to_string(),
             keys: vec![self.sandbox.key()],
@@ -112,6 +113,11 @@ impl Bench {
     }
 
     pub(crate) fn run(&self, mode: Mode) -> Ran {
+        self.run_by(mode, self.target(), Duration::from_secs(60), Arc::new(Refuse))
+    }
+
+    /// A run by another way in, with another window, by an operator who answers.
+    pub(crate) fn run_by(&self, mode: Mode, target: Target, window: Duration, ask: Arc<dyn Ask>) -> Ran {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {
             let (events, mut incoming) = tokio::sync::mpsc::channel::<Event>(65536);
@@ -121,16 +127,16 @@ impl Bench {
                 arguments: Vec::new(),
                 operator: Operator { name: "test".into(), process: 1, since: String::new() },
                 version: "0".into(),
-                window: Duration::from_secs(60),
+                window,
                 places: Arc::new(tokio::sync::Semaphore::new(1)),
                 consent: Consent::new(1, None),
                 redactor: Redactor::default(),
                 stop: CancellationToken::new(),
-                connector: Arc::new(Connector::new(Policy::default(), Arc::new(Refuse))),
+                connector: Arc::new(Connector::new(Policy::default(), ask)),
                 events,
                 started: Instant::now(),
             };
-            let job = Job { target: self.target(), tasks: self.tasks(), playbooks: Digest::of("") };
+            let job = Job { target, tasks: self.tasks(), playbooks: Digest::of("") };
             let exit = engine::run(vec![job], run, "test").await;
             let mut events = Vec::new();
             while let Some(event) = incoming.recv().await {

@@ -13,6 +13,7 @@ mod blank;
 mod built_in;
 mod docker;
 mod faults;
+mod faults_found;
 mod fresh;
 mod own_host;
 mod recorded;
