@@ -16,6 +16,8 @@ mod faults;
 mod faults_found;
 mod fresh;
 mod own_host;
+#[path = "../tools/ran.rs"]
+mod ran;
 mod recorded;
 mod repository;
 mod storage;

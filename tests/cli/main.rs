@@ -4,5 +4,7 @@
 
 mod files;
 mod program;
+#[path = "../tools/ran.rs"]
+mod ran;
 mod runs;
 mod words;

@@ -1,42 +1,13 @@
 //! Runs the program in an empty folder of its own, away from the caller's files and configuration.
 
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
+
+use super::ran::Ran;
 
 /// An empty folder that the program runs in.
 pub(crate) struct Desk {
     folder: tempfile::TempDir,
-}
-
-/// What a run came to.
-pub(crate) struct Ran {
-    pub(crate) code: i32,
-    pub(crate) stdout: String,
-    pub(crate) stderr: String,
-}
-
-impl Ran {
-    pub(crate) fn of(output: &Output) -> Self {
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-
-    /// Fails with everything that was printed unless the exit code is `code`.
-    #[track_caller]
-    pub(crate) fn exits(self, code: i32) -> Self {
-        assert_eq!(self.code, code, "exit code\n--- stdout\n{}\n--- stderr\n{}", self.stdout, self.stderr);
-        self
-    }
-
-    /// Fails unless standard error holds `text`.
-    #[track_caller]
-    pub(crate) fn complains(self, text: &str) -> Self {
-        assert!(self.stderr.contains(text), "`{text}` is not in\n{}", self.stderr);
-        self
-    }
 }
 
 impl Desk {

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::process::Stdio;
 
-use bedplate::base::{Event, EventKind, Exit};
+use bedplate::base::{EventKind, Exit};
 
 use super::program::Desk;
 
@@ -12,10 +12,6 @@ use super::program::Desk;
 fn closed_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
-}
-
-fn events(text: &str) -> Vec<Event> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e} in `{line}`"))).collect()
 }
 
 #[test]
@@ -30,7 +26,7 @@ fn a_host_that_is_not_there_is_unreachable() {
 fn json_is_all_that_stands_on_standard_output() {
     let address = format!("root@127.0.0.1:{}", closed_port());
     let ran = Desk::new().run(&["check", &address, "-F", "none", "--json"]).exits(3);
-    let events = events(&ran.stdout);
+    let events = ran.events();
     assert!(matches!(events.first().map(|event| &event.kind), Some(EventKind::RunStarted { .. })));
     assert!(matches!(
         events.last().map(|event| &event.kind),
