@@ -66,7 +66,6 @@ macro_rules! sorts {
                     $(Question::$sort(_) => {
                         let questions: Vec<&$sort> = group.iter().filter_map(|question| match question {
                             Question::$sort(question) => Some(question),
-                            #[allow(unreachable_patterns, reason = "true only while there is a single sort")]
                             _ => None,
                         }).collect();
                         Some(<$sort as Fact>::call(&questions))
@@ -80,7 +79,6 @@ macro_rules! sorts {
                     $(Question::$sort(_) => {
                         let questions: Vec<&$sort> = group.iter().filter_map(|question| match question {
                             Question::$sort(question) => Some(question),
-                            #[allow(unreachable_patterns, reason = "true only while there is a single sort")]
                             _ => None,
                         }).collect();
                         let answers = <$sort as Fact>::parse(&questions, fields)

@@ -31,7 +31,6 @@ fn only_the_agreed_names_stand_at_the_top() {
     let agreed = [
         "Cargo.toml",
         "Cargo.lock",
-        "build.rs",
         "src",
         "playbooks",
         "templates",
