@@ -138,8 +138,11 @@ fn playbook_files() -> String {
 const PLAYBOOK_FILES: &str = r#"## Playbook files
 
 A playbook is a TOML file in `playbooks/` beside bedplate.toml. Files run in the order of their names; one with the name of
-a built-in playbook (the number does not matter) takes its place. `bedplate generate playbook-schema` prints a JSON schema
-for editors.
+a built-in playbook (the number does not matter) takes its place.
+
+Editors that know TOML complete and check these files by a JSON schema: `bedplate generate playbook-schema >
+playbook.schema.json`, and `#:schema ../playbook.schema.json` in the first line of a playbook (for `bedplate.toml`:
+`bedplate generate inventory-schema`).
 
 ```toml
 description = "What it is for"
@@ -175,8 +178,7 @@ with file, line and column before any host is contacted. Templates read the vari
 
 fn inventory() -> String {
     let mut text = String::from(
-        "## Inventory\n\n`bedplate.toml`, written by `bedplate init`. A host over a group over `[defaults]`. \
-         `bedplate generate inventory-schema` prints a JSON schema for editors.\n",
+        "## Inventory\n\n`bedplate.toml`, written by `bedplate init`. A host over a group over `[defaults]`.\n",
     );
     let tables: [(&str, &[Key]); 4] = [
         ("At the top", &INVENTORY),
