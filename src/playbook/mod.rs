@@ -159,8 +159,33 @@ fn sources(local: &dyn Local, choice: &Choice, found: &mut Diagnostics) -> Vec<(
             all.sort_by(|one, other| one.0.cmp(&other.0));
             all
         }
-        Choice::Named(names) => names.iter().filter_map(|(name, span)| one(local, name, span, found)).collect(),
+        Choice::Named(names) => {
+            let sources: Vec<_> = names.iter().filter_map(|(name, span)| one(local, name, span, found)).collect();
+            if sources.len() == names.len() {
+                unnamed(local, names, &sources, found);
+            }
+            sources
+        }
         Choice::Files(paths) => paths.iter().filter_map(|path| file(local, path, found)).collect(),
+    }
+}
+
+/// A file of one's own that the list does not name was likely forgotten there. One that stands in for a built-in playbook
+/// may have been left out on purpose.
+fn unnamed(local: &dyn Local, names: &[(String, Span)], sources: &[(String, Arc<Source>)], found: &mut Diagnostics) {
+    let builtin: Vec<String> = builtin::playbooks().iter().map(|(stem, _)| reader::name_of(stem)).collect();
+    let files = local.names("playbooks").ok().flatten().unwrap_or_default();
+    let own = |file: &&String| {
+        file.ends_with(".toml") && !file.starts_with('.') && !builtin.contains(&reader::name_of(stem_of(file)))
+    };
+    let runs = |path: &str| sources.iter().any(|(_, source)| source.name == path);
+    for file in files.iter().filter(own).filter(|file| !runs(&format!("playbooks/{file}"))) {
+        let wrong = Diagnostic::warning(format!("`playbooks/{file}` does not run: the list does not name it"));
+        let wrong = wrong.help(format!("add \"{}\" where it is to run", stem_of(file)));
+        found.push(match names.last() {
+            Some((_, span)) => wrong.at(span.clone(), "the list ends here"),
+            None => wrong,
+        });
     }
 }
 
