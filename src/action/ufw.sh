@@ -66,6 +66,8 @@ ufw_configure() {
 	shift 7
 	if [ "$ufw_ipv6" != - ]; then
 		ufw_set_ipv6 "$ufw_ipv6" || bp_fail "/etc/default/ufw can not be written: is the disk full?"
+		# A running firewall gets chains for IPv6 before it gets rules for it: ufw fails on rules without chains.
+		! grep -q '^ENABLED=yes' /etc/ufw/ufw.conf || ufw reload || return 1
 	fi
 	while [ $# -gt 2 ]; do
 		ufw_rule "$1" "$2" "$3" || bp_fail "ufw does not take the rule: $(printf '%s' "$2" | tr '\n' ' ')"

@@ -7,6 +7,7 @@ use crate::inventory;
 use crate::machine::SystemState;
 use crate::playbook::{Memory, Playbooks, Settings, facts};
 
+mod drift;
 mod mistakes;
 mod rubbish;
 mod schema;

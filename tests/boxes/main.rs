@@ -11,7 +11,9 @@ mod apt;
 mod blank;
 #[path = "../recorded/built_in.rs"]
 mod built_in;
+mod damage;
 mod docker;
+mod drift;
 mod faults;
 mod faults_found;
 mod fresh;

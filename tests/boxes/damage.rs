@@ -1,0 +1,242 @@
+//! Realistic damage to a converged host, drawn by chance from a seed: what people and packages do to servers between two
+//! runs. Each says which tasks must name it, or which finding.
+
+/// Chance that can be had again: SplitMix64.
+pub(crate) struct Luck(u64);
+
+impl Luck {
+    /// From `BEDPLATE_SEED`, or from the clock; printed, so that a failure can be had again.
+    pub(crate) fn new() -> Self {
+        let seed = match std::env::var("BEDPLATE_SEED") {
+            Ok(text) => text.parse().expect("BEDPLATE_SEED is a number"),
+            Err(_) => std::time::SystemTime::now()
+                .duration_since(std::time::UNIX_EPOCH)
+                .map_or(0, |since| since.as_secs() % 1_000_000),
+        };
+        println!("the same again: BEDPLATE_SEED={seed}");
+        Self(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % bound as u64).expect("a number below another")
+    }
+
+    pub(crate) fn pick<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        &all[self.below(all.len())]
+    }
+
+    pub(crate) fn shuffle<T>(&mut self, all: &mut [T]) {
+        for last in (1..all.len()).rev() {
+            all.swap(last, self.below(last + 1));
+        }
+    }
+}
+
+/// One damage.
+#[derive(Debug, Clone)]
+pub(crate) struct Damage {
+    /// What is run on the host, as root; `$swap` is the swap file's path.
+    pub(crate) line: String,
+    /// The tasks that must name it and repair it, in their order.
+    pub(crate) tasks: &'static [&'static str],
+}
+
+/// Files that the built-in playbooks write, with the tasks that answer for them.
+const FILES: [(&str, &[&str]); 11] = [
+    ("/etc/systemd/journald.conf.d/60-bedplate.conf", &["limits of the journal", "journal knows its limits"]),
+    ("/etc/sysctl.d/60-bedplate-swap.conf", &["swap only when memory is short"]),
+    ("/etc/sysctl.d/60-bedplate-kernel.conf", &["kernel settings"]),
+    ("/etc/sysctl.d/60-bedplate-network.conf", &["network settings"]),
+    ("/etc/sysctl.d/60-bedplate-core.conf", &["no core dumps of privileged programs"]),
+    ("/etc/modprobe.d/60-bedplate-unused.conf", &["unused kernel modules off"]),
+    ("/etc/security/limits.d/60-bedplate-core.conf", &["no core dumps of logins"]),
+    ("/etc/systemd/coredump.conf.d/60-bedplate.conf", &["no core dumps of services"]),
+    ("/etc/apt/apt.conf.d/52-bedplate-local", &["unattended upgrades"]),
+    ("/etc/ssh/sshd_config.d/00-bedplate.conf", &["sshd"]),
+    ("/home/deploy/.ssh/authorized_keys", &["keys of deploy"]),
+];
+
+/// What befalls a file; `$f` is its path.
+const BEFALLS: [&str; 6] = [
+    "rm $f",
+    ": >$f",
+    "sed -i '$d' $f",
+    "sed -i '1,2d' $f",
+    "sed -i 's/[a-z]$/&x/' $f",
+    "mv $f $f.away && head -c 20 $f.away >$f && rm $f.away",
+];
+
+/// What befalls a file whose mode or owner matter.
+const PERMISSIONS: [&str; 4] =
+    ["chmod 0666 $f", "chmod 0777 $f", "chown nobody $f", "chgrp daemon $f && chmod 0660 $f"];
+
+/// The kinds that are not of one file: one line of each kind is drawn.
+const KINDS: &[(&[&str], &[&str])] = &[
+    // The firewall, live.
+    (
+        &["firewall"],
+        &[
+            "iptables -F ufw-user-input",
+            "iptables -F && iptables -P INPUT ACCEPT",
+            "ip6tables -F ufw6-user-input",
+            "iptables -D INPUT -j ufw-before-input",
+        ],
+    ),
+    (&["firewall"], &["iptables -P INPUT ACCEPT", "ip6tables -P INPUT ACCEPT", "iptables -P FORWARD ACCEPT"]),
+    (&["firewall"], &["iptables -I ufw-user-input -p tcp --dport 3306 -j ACCEPT"]),
+    // The firewall, by its own command and files.
+    (&["firewall"], &["ufw delete allow 443/tcp", "ufw delete allow 80/tcp", "ufw deny 80/tcp"]),
+    (&["firewall"], &["ufw default allow incoming", "ufw --force disable", "ufw --force reset"]),
+    (
+        &["firewall"],
+        &["systemctl disable ufw", "systemctl mask ufw", "sed -i 's/^ENABLED=.*/ENABLED=no/' /etc/ufw/ufw.conf"],
+    ),
+    (&["firewall"], &["sed -i 's/^IPV6=.*/IPV6=no/' /etc/default/ufw && ufw reload"]),
+    // sshd.
+    (
+        &["sshd"],
+        &[
+            "echo PasswordAuthentication yes >/etc/ssh/sshd_config.d/00-aaa.conf && systemctl reload ssh",
+            "echo PermitRootLogin yes >/etc/ssh/sshd_config.d/00-aaa.conf",
+            "printf 'Match User deploy\\n  PasswordAuthentication yes\\n' >/etc/ssh/sshd_config.d/00-aaa.conf && systemctl reload ssh",
+        ],
+    ),
+    (
+        &["sshd"],
+        &[
+            "sed -i '1iX11Forwarding yes' /etc/ssh/sshd_config && systemctl reload ssh",
+            "sed -i '/^Include/d' /etc/ssh/sshd_config",
+        ],
+    ),
+    (&["sshd"], &["echo ClientAliveInterval 77 >/etc/ssh/sshd_config.d/70-own.conf"]),
+    (
+        &["sshd"],
+        &["sed -i 's/^LogLevel.*/LogLevel QUIET/' /etc/ssh/sshd_config.d/00-bedplate.conf && systemctl reload ssh"],
+    ),
+    (
+        &["sshd"],
+        &[
+            "f=$(awk '$5 >= 3071 { print; exit }' /etc/ssh/moduli) && echo \"$f\" | awk '{ $5 = 2047; print }' >>/etc/ssh/moduli",
+        ],
+    ),
+    // Swap.
+    (&["swap file"], &["swapoff $swap", "swapoff $swap && rm $swap", "chmod 0644 $swap"]),
+    (&["swap file"], &["sed -i '\\,^/swapfile,d' /etc/fstab", "sed -i 's/none swap sw/none swap noauto/' /etc/fstab"]),
+    // Kernel settings, live.
+    (
+        &["network settings"],
+        &[
+            "sysctl -q -w net.ipv4.conf.all.accept_redirects=1",
+            "sysctl -q -w net.ipv4.tcp_syncookies=0",
+            "sysctl -q -w net.ipv4.conf.all.rp_filter=0 net.ipv6.conf.default.accept_source_route=1",
+        ],
+    ),
+    // Accounts.
+    (
+        &["user deploy"],
+        &[
+            "usermod -s /bin/sh deploy",
+            "usermod -s /usr/sbin/nologin deploy",
+            "passwd -q -d deploy",
+            "usermod -p '$6$a$b' deploy",
+            "usermod -L deploy",
+            "chage -E 1 deploy",
+            "chage -d 0 deploy",
+        ],
+    ),
+    (&["user deploy"], &["gpasswd -d deploy docker >/dev/null", "chown root /home/deploy"]),
+    (&["user deploy", "keys of deploy"], &["rm -r /home/deploy", "userdel -r deploy 2>/dev/null"]),
+    (
+        &["keys of deploy"],
+        &[
+            "chmod 0777 /home/deploy/.ssh",
+            "rm -r /home/deploy/.ssh",
+            "chown -R root /home/deploy/.ssh",
+            "sed -i 's/^ssh-/#ssh-/' /home/deploy/.ssh/authorized_keys",
+            "sed -i 's/^ssh-/command=\"false\" ssh-/' /home/deploy/.ssh/authorized_keys",
+        ],
+    ),
+    // Docker.
+    (
+        &["docker engine"],
+        &[
+            "systemctl stop docker.service docker.socket",
+            "systemctl stop docker.service",
+            "systemctl stop docker.socket",
+        ],
+    ),
+    (
+        &["docker engine"],
+        &[
+            "systemctl disable docker.service 2>/dev/null",
+            "systemctl mask docker.service 2>/dev/null",
+            "systemctl disable docker.socket 2>/dev/null",
+        ],
+    ),
+    (
+        &["docker engine"],
+        &[
+            "systemctl stop docker.socket && systemctl kill -s KILL docker.service && sleep 1 && systemctl stop docker.service",
+        ],
+    ),
+    (&["docker network kamal"], &["docker network rm kamal >/dev/null"]),
+    (
+        &["docker settings"],
+        &[
+            "sed -i 's/10m/99m/' /etc/docker/daemon.json",
+            "rm /etc/docker/daemon.json && systemctl restart docker",
+            "sed -i 's/\"icc\": false/\"icc\": true/' /etc/docker/daemon.json && systemctl restart docker",
+            "echo '{}' >/etc/docker/daemon.json",
+        ],
+    ),
+    // Packages.
+    (&["base packages", "unattended upgrades"], &["apt-get -q -y purge unattended-upgrades >/dev/null 2>&1"]),
+    (&["base packages"], &["apt-get -q -y remove unattended-upgrades >/dev/null 2>&1"]),
+    (&["base packages", "firewall"], &["apt-get -q -y purge ufw >/dev/null 2>&1"]),
+    (&["docker engine", "docker settings", "docker network kamal"], &["apt-get -q -y purge docker.io >/dev/null 2>&1"]),
+    // Upgrades.
+    (
+        &["unattended upgrades"],
+        &[
+            "echo 'APT::Periodic::Unattended-Upgrade \"0\";' >/etc/apt/apt.conf.d/99-own",
+            "systemctl disable apt-daily-upgrade.timer 2>/dev/null",
+            "systemctl mask apt-daily.timer 2>/dev/null",
+        ],
+    ),
+    // Clock and logs.
+    (&["time zone"], &["ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime", "rm /etc/localtime"]),
+    (&["journal knows its limits"], &["printf '[Journal]\\nCompress=no\\n' >/etc/systemd/journald.conf.d/70-own.conf"]),
+];
+
+fn befallen(luck: &mut Luck, lines: &[&str], (path, tasks): (&str, &'static [&'static str])) -> Damage {
+    Damage { line: luck.pick(lines).replace("$f", path), tasks }
+}
+
+/// `count` damages to files by chance, and one of each other kind, in a chance order.
+pub(crate) fn all(luck: &mut Luck, count: usize) -> Vec<Damage> {
+    let mut all: Vec<Damage> =
+        KINDS.iter().map(|(tasks, lines)| Damage { line: (*luck.pick(lines)).to_owned(), tasks }).collect();
+    for _ in 0..count {
+        let file = *luck.pick(&FILES);
+        all.push(befallen(luck, &BEFALLS, file));
+    }
+    // sshd reads as root whatever the mode is; keys in an open folder are another kind.
+    let watched: Vec<_> =
+        FILES.iter().filter(|(path, _)| !path.starts_with("/etc/ssh") && !path.contains("apt")).collect();
+    for _ in 0..count / 2 {
+        let (path, tasks) = **luck.pick(&watched);
+        // A journald that has read the text needs no restart for its mode.
+        let tasks = if path.contains("journald") { &tasks[..1] } else { tasks };
+        all.push(befallen(luck, &PERMISSIONS, (path, tasks)));
+    }
+    luck.shuffle(&mut all);
+    all
+}

@@ -1,0 +1,104 @@
+//! Drift is found, named, and repaired, and nothing else is: random damage to a converged box.
+
+use std::time::Instant;
+
+use bedplate::base::EventKind;
+use bedplate::base::event::{TaskPlan, Verdict};
+use bedplate::engine::saved::SavedFacts;
+use bedplate::machine::Machine;
+use bedplate::sandbox::Suite;
+
+use super::damage::{self, Damage, Luck};
+use super::support::{Ran, Rig};
+
+/// The tasks of the first plan in a run.
+fn plan(ran: &Ran) -> Vec<TaskPlan> {
+    let plan = ran.events().into_iter().find_map(|event| match event.kind {
+        EventKind::Planned { tasks, .. } => Some(tasks),
+        _ => None,
+    });
+    plan.unwrap_or_default()
+}
+
+/// The tasks that would change, or do not know.
+fn named(ran: &Ran) -> Vec<String> {
+    let open = |task: &TaskPlan| !matches!(task.verdict, Verdict::InSync | Verdict::Skipped);
+    plan(ran).into_iter().filter(open).map(|task| task.name).collect()
+}
+
+fn facts(rig: &Rig) -> Machine {
+    let ran = rig.run("facts", &["--json"]).exits(0);
+    serde_json::from_str::<SavedFacts>(&ran.stdout).expect("facts").machine
+}
+
+/// What of `before` is different in `now`, in words.
+fn differences(before: &Machine, now: &Machine) -> Vec<String> {
+    let differing = before.questions().into_iter().filter_map(|question| {
+        let (before, now) = before.difference(now, &question)?;
+        Some(format!("{question:?} was {before} and is {now}"))
+    });
+    differing.collect()
+}
+
+/// Does `damage`, looks, repairs, and looks again. Errors: everything that was not as it should be.
+fn drift(rig: &Rig, converged: &Machine, damage: &Damage) -> Result<(), String> {
+    let mut wrong = Vec::new();
+    let line = damage.line.replace("$swap", &format!("/swapfile-{}", rig.sandbox.name()));
+    if let Err(error) = rig.sandbox.ask(&["sh", "-c", &line]) {
+        return Err(format!("`{}` can not be done: {error}", damage.line));
+    }
+    let check = rig.run("check", &["--json"]);
+    if check.code != 2 || named(&check) != damage.tasks {
+        wrong.push(format!("check exits {} and names {:?}, not {:?}", check.code, named(&check), damage.tasks));
+    }
+    let apply = rig.run("apply", &["--json"]);
+    if apply.code != 0 || plan(&apply) != plan(&check) {
+        let last: Vec<&str> = apply.stdout.lines().rev().take(4).collect();
+        wrong.push(format!("apply exits {} after {:?}: {last:?} {}", apply.code, named(&apply), apply.stderr));
+    }
+    let again = rig.run("check", &["--json"]);
+    if again.code != 0 {
+        wrong.push(format!("a check after it exits {} and names {:?}", again.code, named(&again)));
+    }
+    wrong.extend(differences(converged, &facts(rig)));
+    if wrong.is_empty() { Ok(()) } else { Err(format!("`{}`\n    {}", damage.line, wrong.join("\n    "))) }
+}
+
+/// A box as the built-in playbooks make it, and what is true of it.
+fn converged() -> (Rig, Machine) {
+    let rig = Rig::up(Suite::Bookworm);
+    rig.run("apply", &["--json"]).exits(0);
+    let facts = facts(&rig);
+    (rig, facts)
+}
+
+fn drift_machine(count: usize, take: usize) {
+    let mut luck = Luck::new();
+    let (mut rig, mut facts) = converged();
+    let damages = damage::all(&mut luck, count);
+    let mut wrong = Vec::new();
+    for damage in damages.iter().take(take) {
+        let begun = Instant::now();
+        let result = drift(&rig, &facts, damage);
+        println!("{:4.1} s  {}", begun.elapsed().as_secs_f32(), damage.line);
+        if let Err(error) = result {
+            println!("{error}");
+            wrong.push(error);
+            // What was not put right must not spoil what comes after it.
+            drop(rig);
+            (rig, facts) = converged();
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} damages:\n{}", wrong.len(), damages.len().min(take), wrong.join("\n"));
+}
+
+#[test]
+fn random_damage_is_named_and_exactly_it_is_repaired() {
+    drift_machine(6, 8);
+}
+
+#[test]
+#[ignore = "full tier: dozens of damages, minutes"]
+fn every_kind_of_damage_is_named_and_exactly_it_is_repaired() {
+    drift_machine(16, usize::MAX);
+}
