@@ -47,6 +47,8 @@ pub(crate) struct Damage {
     pub(crate) line: String,
     /// The tasks that must name it and repair it, in their order.
     pub(crate) tasks: &'static [&'static str],
+    /// Whether something foreign stays, which the repair only makes harmless.
+    pub(crate) stays: bool,
 }
 
 /// Files that the built-in playbooks write, with the tasks that answer for them.
@@ -70,7 +72,7 @@ const BEFALLS: [&str; 6] = [
     ": >$f",
     "sed -i '$d' $f",
     "sed -i '1,2d' $f",
-    "sed -i 's/[a-z]$/&x/' $f",
+    "printf '# by hand\\n' >>$f",
     "mv $f $f.away && head -c 20 $f.away >$f && rm $f.away",
 ];
 
@@ -78,8 +80,11 @@ const BEFALLS: [&str; 6] = [
 const PERMISSIONS: [&str; 4] =
     ["chmod 0666 $f", "chmod 0777 $f", "chown nobody $f", "chgrp daemon $f && chmod 0660 $f"];
 
-/// The kinds that are not of one file: one line of each kind is drawn.
-const KINDS: &[(&[&str], &[&str])] = &[
+/// The tasks that name it, and lines of which each is such a damage.
+type Kind = (&'static [&'static str], &'static [&'static str]);
+
+/// The kinds that are not of one file.
+const KINDS: &[Kind] = &[
     // The firewall, live.
     (
         &["firewall"],
@@ -103,28 +108,12 @@ const KINDS: &[(&[&str], &[&str])] = &[
     // sshd.
     (
         &["sshd"],
-        &[
-            "echo PasswordAuthentication yes >/etc/ssh/sshd_config.d/00-aaa.conf && systemctl reload ssh",
-            "echo PermitRootLogin yes >/etc/ssh/sshd_config.d/00-aaa.conf",
-            "printf 'Match User deploy\\n  PasswordAuthentication yes\\n' >/etc/ssh/sshd_config.d/00-aaa.conf && systemctl reload ssh",
-        ],
-    ),
-    (
-        &["sshd"],
-        &[
-            "sed -i '1iX11Forwarding yes' /etc/ssh/sshd_config && systemctl reload ssh",
-            "sed -i '/^Include/d' /etc/ssh/sshd_config",
-        ],
-    ),
-    (&["sshd"], &["echo ClientAliveInterval 77 >/etc/ssh/sshd_config.d/70-own.conf"]),
-    (
-        &["sshd"],
         &["sed -i 's/^LogLevel.*/LogLevel QUIET/' /etc/ssh/sshd_config.d/00-bedplate.conf && systemctl reload ssh"],
     ),
     (
         &["sshd"],
         &[
-            "f=$(awk '$5 >= 3071 { print; exit }' /etc/ssh/moduli) && echo \"$f\" | awk '{ $5 = 2047; print }' >>/etc/ssh/moduli",
+            "awk '$5 >= 3071 { $5 = 2047; print; exit }' /etc/ssh/moduli >/tmp/short && cat /tmp/short >>/etc/ssh/moduli && rm /tmp/short",
         ],
     ),
     // Swap.
@@ -203,40 +192,61 @@ const KINDS: &[(&[&str], &[&str])] = &[
     (&["base packages", "firewall"], &["apt-get -q -y purge ufw >/dev/null 2>&1"]),
     (&["docker engine", "docker settings", "docker network kamal"], &["apt-get -q -y purge docker.io >/dev/null 2>&1"]),
     // Upgrades.
-    (
-        &["unattended upgrades"],
-        &[
-            "echo 'APT::Periodic::Unattended-Upgrade \"0\";' >/etc/apt/apt.conf.d/99-own",
-            "systemctl disable apt-daily-upgrade.timer 2>/dev/null",
-            "systemctl mask apt-daily.timer 2>/dev/null",
-        ],
-    ),
+    (&["unattended upgrades"], &["systemctl disable apt-daily-upgrade.timer", "systemctl mask apt-daily.timer"]),
     // Clock and logs.
     (&["time zone"], &["ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime", "rm /etc/localtime"]),
+];
+
+/// Kinds that add something of their own, which the repair makes harmless and leaves there: a line commented out, a file
+/// that is read late.
+const FOREIGN: &[Kind] = &[
+    (
+        &["sshd"],
+        &[
+            "echo PasswordAuthentication yes >/etc/ssh/sshd_config.d/00-aaa.conf && systemctl reload ssh",
+            "echo PermitRootLogin yes >/etc/ssh/sshd_config.d/00-aaa.conf",
+        ],
+    ),
+    (
+        &["sshd"],
+        &[
+            "sed -i '1iX11Forwarding yes' /etc/ssh/sshd_config && systemctl reload ssh",
+            "sed -i '/^Include/d' /etc/ssh/sshd_config",
+            "echo ClientAliveInterval 77 >/etc/ssh/sshd_config.d/70-own.conf",
+        ],
+    ),
+    (&["unattended upgrades"], &["echo 'APT::Periodic::Unattended-Upgrade \"0\";' >/etc/apt/apt.conf.d/99-own"]),
     (&["journal knows its limits"], &["printf '[Journal]\\nCompress=no\\n' >/etc/systemd/journald.conf.d/70-own.conf"]),
 ];
 
-fn befallen(luck: &mut Luck, lines: &[&str], (path, tasks): (&str, &'static [&'static str])) -> Damage {
-    Damage { line: luck.pick(lines).replace("$f", path), tasks }
+/// What befalls the file at `path`.
+fn befalls(line: &str, path: &str, tasks: &'static [&'static str]) -> Damage {
+    Damage { line: line.replace("$f", path), tasks, stays: false }
 }
 
-/// `count` damages to files by chance, and one of each other kind, in a chance order.
-pub(crate) fn all(luck: &mut Luck, count: usize) -> Vec<Damage> {
+/// Every damage there is: each line of each kind, each file and all that befalls it.
+fn every() -> Vec<Vec<Damage>> {
+    let kinds = KINDS.iter().map(|kind| (kind, false)).chain(FOREIGN.iter().map(|kind| (kind, true)));
+    let mut all: Vec<Vec<Damage>> = kinds
+        .map(|((tasks, lines), stays)| {
+            lines.iter().map(|line| Damage { line: (*line).to_owned(), tasks, stays }).collect()
+        })
+        .collect();
+    for (path, tasks) in FILES {
+        all.push(BEFALLS.iter().map(|line| befalls(line, path, tasks)).collect());
+        // sshd reads as root whatever the mode is, and apt too; a journald that has read the text needs no restart.
+        if !path.starts_with("/etc/ssh") && !path.contains("apt") {
+            all.push(PERMISSIONS.iter().map(|line| befalls(line, path, &tasks[..1])).collect());
+        }
+    }
+    all
+}
+
+/// One damage of each kind and to each file, in a chance order; or, with `BEDPLATE_EVERY_DAMAGE` set, every one.
+pub(crate) fn all(luck: &mut Luck) -> Vec<Damage> {
+    let whole = std::env::var_os("BEDPLATE_EVERY_DAMAGE").is_some();
     let mut all: Vec<Damage> =
-        KINDS.iter().map(|(tasks, lines)| Damage { line: (*luck.pick(lines)).to_owned(), tasks }).collect();
-    for _ in 0..count {
-        let file = *luck.pick(&FILES);
-        all.push(befallen(luck, &BEFALLS, file));
-    }
-    // sshd reads as root whatever the mode is; keys in an open folder are another kind.
-    let watched: Vec<_> =
-        FILES.iter().filter(|(path, _)| !path.starts_with("/etc/ssh") && !path.contains("apt")).collect();
-    for _ in 0..count / 2 {
-        let (path, tasks) = **luck.pick(&watched);
-        // A journald that has read the text needs no restart for its mode.
-        let tasks = if path.contains("journald") { &tasks[..1] } else { tasks };
-        all.push(befallen(luck, &PERMISSIONS, (path, tasks)));
-    }
+        every().into_iter().flat_map(|kind| if whole { kind } else { vec![luck.pick(&kind).clone()] }).collect();
     luck.shuffle(&mut all);
     all
 }

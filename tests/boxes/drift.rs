@@ -60,7 +60,9 @@ fn drift(rig: &Rig, converged: &Machine, damage: &Damage) -> Result<(), String> 
     if again.code != 0 {
         wrong.push(format!("a check after it exits {} and names {:?}", again.code, named(&again)));
     }
-    wrong.extend(differences(converged, &facts(rig)));
+    if !damage.stays {
+        wrong.extend(differences(converged, &facts(rig)).into_iter().map(|line| line.chars().take(600).collect()));
+    }
     if wrong.is_empty() { Ok(()) } else { Err(format!("`{}`\n    {}", damage.line, wrong.join("\n    "))) }
 }
 
@@ -72,10 +74,10 @@ fn converged() -> (Rig, Machine) {
     (rig, facts)
 }
 
-fn drift_machine(count: usize, take: usize) {
+fn drift_machine(take: usize) {
     let mut luck = Luck::new();
     let (mut rig, mut facts) = converged();
-    let damages = damage::all(&mut luck, count);
+    let damages = damage::all(&mut luck);
     let mut wrong = Vec::new();
     for damage in damages.iter().take(take) {
         let begun = Instant::now();
@@ -87,6 +89,8 @@ fn drift_machine(count: usize, take: usize) {
             // What was not put right must not spoil what comes after it.
             drop(rig);
             (rig, facts) = converged();
+        } else if damage.stays {
+            facts = self::facts(&rig);
         }
     }
     assert!(wrong.is_empty(), "{} of {} damages:\n{}", wrong.len(), damages.len().min(take), wrong.join("\n"));
@@ -94,11 +98,11 @@ fn drift_machine(count: usize, take: usize) {
 
 #[test]
 fn random_damage_is_named_and_exactly_it_is_repaired() {
-    drift_machine(6, 8);
+    drift_machine(8);
 }
 
 #[test]
 #[ignore = "full tier: dozens of damages, minutes"]
 fn every_kind_of_damage_is_named_and_exactly_it_is_repaired() {
-    drift_machine(16, usize::MAX);
+    drift_machine(usize::MAX);
 }
