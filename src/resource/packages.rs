@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::{Change, Plan, Problems, Resource};
 use crate::action::InstallPackages;
 use crate::base::Diff;
+use crate::base::event::Finding;
 use crate::base::name::PackageName;
 use crate::machine::{Blocked, Machine, Package, PackageState, Question};
 
@@ -23,6 +24,18 @@ pub struct Packages {
     /// Whether packages that these recommend come along, as apt does by default.
     #[serde(default)]
     pub recommends: bool,
+}
+
+/// Nobody declares that a package stays as old as it is.
+fn held_back(name: &PackageName, version: Option<&str>) -> Finding {
+    Finding {
+        id: "held-package".into(),
+        what: format!(
+            "package {name} is held back at {} from all upgrades, security fixes included",
+            version.unwrap_or("its version")
+        ),
+        help: Some(format!("`apt-mark unhold {name}`")),
+    }
 }
 
 impl Resource for Packages {
@@ -42,9 +55,11 @@ impl Resource for Packages {
     fn plan(&self, machine: &Machine) -> Result<Plan, Blocked> {
         let mut missing = BTreeSet::new();
         let mut versions = Vec::new();
+        let mut findings = Vec::new();
         for name in &self.install {
             match machine.get(&Package(name.clone()))? {
-                PackageState::Installed { version, .. } => {
+                PackageState::Installed { version, held } => {
+                    findings.extend(held.then(|| held_back(name, version.as_deref())));
                     versions.push(format!("{name} {}", version.as_deref().unwrap_or("(any version)")));
                 }
                 PackageState::Absent | PackageState::Broken { .. } => {
@@ -53,12 +68,12 @@ impl Resource for Packages {
             }
         }
         if missing.is_empty() {
-            return Ok(Plan::in_sync(format!("installed: {}", versions.join(", "))));
+            return Ok(Plan::in_sync(format!("installed: {}", versions.join(", "))).with_findings(findings));
         }
         let plus = missing.iter().map(|name| name.to_string()).collect();
         let action = InstallPackages { packages: missing, recommends: self.recommends };
         let diff = Diff::Set { what: "packages".into(), minus: Vec::new(), plus };
-        Ok(Plan::changes(vec![Change::by(action).diff(diff)], ""))
+        Ok(Plan::changes(vec![Change::by(action).diff(diff)], "").with_findings(findings))
     }
 
     #[cfg(test)]

@@ -193,12 +193,10 @@ const KINDS: &[Kind] = &[
     (&["docker engine", "docker settings", "docker network kamal"], &["apt-get -q -y purge docker.io >/dev/null 2>&1"]),
     // Upgrades.
     (&["unattended upgrades"], &["systemctl disable apt-daily-upgrade.timer", "systemctl mask apt-daily.timer"]),
-    // Clock and logs.
-    (&["time zone"], &["ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime", "rm /etc/localtime"]),
 ];
 
-/// Kinds that add something of their own, which the repair makes harmless and leaves there: a line commented out, a file
-/// that is read late.
+/// Kinds after which the host is right and not quite as before: something foreign stays that is harmless now (a line
+/// commented out, a file that is read late), or the same is said in other words.
 const FOREIGN: &[Kind] = &[
     (
         &["sshd"],
@@ -215,6 +213,7 @@ const FOREIGN: &[Kind] = &[
             "echo ClientAliveInterval 77 >/etc/ssh/sshd_config.d/70-own.conf",
         ],
     ),
+    (&["time zone"], &["ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime", "rm /etc/localtime"]),
     (&["unattended upgrades"], &["echo 'APT::Periodic::Unattended-Upgrade \"0\";' >/etc/apt/apt.conf.d/99-own"]),
     (&["journal knows its limits"], &["printf '[Journal]\\nCompress=no\\n' >/etc/systemd/journald.conf.d/70-own.conf"]),
 ];
@@ -234,9 +233,9 @@ fn every() -> Vec<Vec<Damage>> {
         .collect();
     for (path, tasks) in FILES {
         all.push(BEFALLS.iter().map(|line| befalls(line, path, tasks)).collect());
-        // sshd reads as root whatever the mode is, and apt too; a journald that has read the text needs no restart.
+        // sshd reads as root whatever the mode is, and apt too.
         if !path.starts_with("/etc/ssh") && !path.contains("apt") {
-            all.push(PERMISSIONS.iter().map(|line| befalls(line, path, &tasks[..1])).collect());
+            all.push(PERMISSIONS.iter().map(|line| befalls(line, path, tasks)).collect());
         }
     }
     all
@@ -250,3 +249,35 @@ pub(crate) fn all(luck: &mut Luck) -> Vec<Damage> {
     luck.shuffle(&mut all);
     all
 }
+
+/// What no task declares: the line that does it, the finding that must name it, and the line that takes it back.
+pub(crate) const STRAYS: &[(&str, &str, &str)] = &[
+    ("apt-mark hold ufw >/dev/null", "held-package", "apt-mark unhold ufw >/dev/null"),
+    ("apt-mark hold passwd >/dev/null", "held-package", "apt-mark unhold passwd >/dev/null"),
+    ("ufw allow 6379/tcp >/dev/null", "foreign-ufw-rule", "ufw delete allow 6379/tcp >/dev/null"),
+    ("useradd -o -u 0 -g 0 toor", "second-root", "userdel -f toor 2>/dev/null"),
+    ("useradd ann && passwd -q -d ann", "empty-password", "userdel ann"),
+    (
+        "install -d /etc/sudoers.d && touch /etc/sudoers.d/x && chmod 0666 /etc/sudoers.d/x",
+        "writable-sudoers",
+        "rm /etc/sudoers.d/x",
+    ),
+    ("touch /etc/cron.d/x && chmod 0777 /etc/cron.d/x", "writable-file", "rm /etc/cron.d/x"),
+    ("systemd-run -q --unit=broken false; sleep 0.3", "failed-unit", "systemctl reset-failed broken"),
+    ("systemctl -q mask apt-daily-other.service", "masked-unit", "systemctl -q unmask apt-daily-other.service"),
+    (
+        "mkdir /mnt/gone && echo '/dev/nothing /mnt/gone ext4 nofail 0 2' >>/etc/fstab",
+        "unmounted",
+        "sed -i /gone/d /etc/fstab && rmdir /mnt/gone",
+    ),
+    (
+        "ssh-keygen -q -t ed25519 -N '' -C stray -f /tmp/stray && cat /tmp/stray.pub >>/home/deploy/.ssh/authorized_keys",
+        "undeclared-key",
+        "sed -i '/stray/d' /home/deploy/.ssh/authorized_keys && rm /tmp/stray*",
+    ),
+    (
+        "echo 'net.ipv4.tcp_syncookies = 0' >/etc/sysctl.d/99-own.conf",
+        "sysctl-overruled",
+        "rm /etc/sysctl.d/99-own.conf",
+    ),
+];

@@ -20,10 +20,19 @@ fn plan(ran: &Ran) -> Vec<TaskPlan> {
     plan.unwrap_or_default()
 }
 
-/// The tasks that would change, or do not know.
+/// The tasks that are named as not being as declared. Those that are only known after one of them are not.
 fn named(ran: &Ran) -> Vec<String> {
-    let open = |task: &TaskPlan| !matches!(task.verdict, Verdict::InSync | Verdict::Skipped);
+    let open = |task: &TaskPlan| matches!(task.verdict, Verdict::Change | Verdict::Refused);
     plan(ran).into_iter().filter(open).map(|task| task.name).collect()
+}
+
+/// The names of what no task declares.
+fn findings(ran: &Ran) -> Vec<String> {
+    let planned = ran.events().into_iter().find_map(|event| match event.kind {
+        EventKind::Planned { findings, .. } => Some(findings),
+        _ => None,
+    });
+    planned.unwrap_or_default().into_iter().map(|finding| finding.id).collect()
 }
 
 fn facts(rig: &Rig) -> Machine {
@@ -105,4 +114,29 @@ fn random_damage_is_named_and_exactly_it_is_repaired() {
 #[ignore = "full tier: dozens of damages, minutes"]
 fn every_kind_of_damage_is_named_and_exactly_it_is_repaired() {
     drift_machine(usize::MAX);
+}
+
+#[test]
+#[ignore = "full tier: a minute"]
+fn what_nobody_declares_is_found_is_no_drift_and_is_left_alone() {
+    let (rig, _) = converged();
+    let usual = findings(&rig.run("check", &["--json"]).exits(0));
+    let mut wrong = Vec::new();
+    for (line, id, back) in damage::STRAYS {
+        rig.inside(line);
+        let check = rig.run("check", &["--json"]);
+        let strict = rig.run("check", &["--json", "--strict"]);
+        let apply = rig.run("apply", &["--json"]);
+        let mut news = findings(&apply);
+        usual.iter().for_each(|known| news.retain(|id| id != known));
+        let seen = (check.code, strict.code, apply.code, named(&apply), news);
+        if seen != (0, 2, 0, Vec::new(), vec![(*id).to_owned()]) || findings(&check) != findings(&apply) {
+            wrong.push(format!("`{line}`: {seen:?}"));
+        }
+        rig.inside(back);
+        if findings(&rig.run("check", &["--json"])) != usual {
+            wrong.push(format!("`{back}`: it is still found"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
