@@ -48,6 +48,7 @@ pub mod reference;
 pub mod service;
 pub mod sshd;
 mod sshd_algorithms;
+mod sshd_difference;
 mod sshd_foreign;
 mod sshd_login;
 mod sshd_setting;

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::sshd_algorithms::{GROUP_EXCHANGE, STRONG, strong};
+use super::sshd_difference::differences;
 use super::sshd_foreign::{self, Wanted};
 use super::sshd_setting::{self, Setting};
 use super::{Change, Plan, Problems, Resource, WayIn};
@@ -371,39 +372,4 @@ fn edits(
         .filter(|(path, text)| config.files.get(path) != Some(text))
         .map(|(path, text)| FileEdit { before: config.files.get(&path).cloned(), path, after: Some(text) })
         .collect())
-}
-
-/// One thing that sshd says, and should say.
-struct Difference {
-    now: String,
-    then: String,
-    /// Whether it is a setting; else a port.
-    settings: bool,
-}
-
-fn differences(
-    meets: &BTreeMap<String, String>,
-    ports: &BTreeSet<u16>,
-    says: &[(SshLogin, String, &SshLoginState)],
-) -> Vec<Difference> {
-    let mut all: Vec<Difference> = Vec::new();
-    for (_, user, state) in says {
-        for (keyword, value) in meets {
-            let now = state.settings.get(keyword).map_or("", String::as_str);
-            let line = |value: &str| format!("{user}: {keyword} {value}");
-            if now != value && !all.iter().any(|other| other.now == line(now)) {
-                all.push(Difference { now: line(now), then: line(value), settings: true });
-            }
-        }
-    }
-    if says.iter().any(|(_, _, state)| state.ports != *ports || !state.deaf.is_empty()) {
-        let list = |ports: &BTreeSet<u16>| ports.iter().map(u16::to_string).collect::<Vec<_>>().join(" ");
-        let heard = says.first().map(|(_, _, state)| state.ports.difference(&state.deaf).copied().collect());
-        all.push(Difference {
-            now: format!("listens on {}", list(&heard.unwrap_or_default())),
-            then: format!("listens on {}", list(ports)),
-            settings: false,
-        });
-    }
-    all
 }

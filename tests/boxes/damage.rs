@@ -1,6 +1,8 @@
 //! Realistic damage to a converged host, drawn by chance from a seed: what people and packages do to servers between two
 //! runs. Each says which tasks must name it, or which finding.
 
+#![allow(clippy::print_stdout, reason = "the damage that is drawn, and how long each takes, is worth reading")]
+
 /// Chance that can be had again: SplitMix64.
 pub(crate) struct Luck(u64);
 
@@ -213,7 +215,7 @@ const FOREIGN: &[Kind] = &[
             "echo ClientAliveInterval 77 >/etc/ssh/sshd_config.d/70-own.conf",
         ],
     ),
-    (&["time zone"], &["ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime", "rm /etc/localtime"]),
+    (&["time zone"], &["ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime"]),
     (&["unattended upgrades"], &["echo 'APT::Periodic::Unattended-Upgrade \"0\";' >/etc/apt/apt.conf.d/99-own"]),
     (&["journal knows its limits"], &["printf '[Journal]\\nCompress=no\\n' >/etc/systemd/journald.conf.d/70-own.conf"]),
 ];
@@ -233,8 +235,8 @@ fn every() -> Vec<Vec<Damage>> {
         .collect();
     for (path, tasks) in FILES {
         all.push(BEFALLS.iter().map(|line| befalls(line, path, tasks)).collect());
-        // sshd reads as root whatever the mode is, and apt too.
-        if !path.starts_with("/etc/ssh") && !path.contains("apt") {
+        // sshd and apt read as root whatever the mode is; journald may have to be restarted for it or not.
+        if !["/etc/ssh", "/etc/apt", "/etc/systemd/journald"].iter().any(|other| path.starts_with(other)) {
             all.push(PERMISSIONS.iter().map(|line| befalls(line, path, tasks)).collect());
         }
     }

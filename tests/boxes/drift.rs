@@ -1,5 +1,7 @@
 //! Drift is found, named, and repaired, and nothing else is: random damage to a converged box.
 
+#![allow(clippy::print_stdout, reason = "the damage that is drawn, and how long each takes, is worth reading")]
+
 use std::time::Instant;
 
 use bedplate::base::EventKind;
@@ -35,9 +37,11 @@ fn findings(ran: &Ran) -> Vec<String> {
     planned.unwrap_or_default().into_iter().map(|finding| finding.id).collect()
 }
 
-fn facts(rig: &Rig) -> Machine {
-    let ran = rig.run("facts", &["--json"]).exits(0);
-    serde_json::from_str::<SavedFacts>(&ran.stdout).expect("facts").machine
+/// What is true of the box. Errors: it does not answer.
+fn facts(rig: &Rig) -> Result<Machine, String> {
+    let ran = rig.run("facts", &["--json"]);
+    let saved: Result<SavedFacts, _> = serde_json::from_str(&ran.stdout);
+    saved.map(|saved| saved.machine).map_err(|error| format!("no facts: {error}: {}", ran.stderr))
 }
 
 /// What of `before` is different in `now`, in words.
@@ -70,7 +74,8 @@ fn drift(rig: &Rig, converged: &Machine, damage: &Damage) -> Result<(), String> 
         wrong.push(format!("a check after it exits {} and names {:?}", again.code, named(&again)));
     }
     if !damage.stays {
-        wrong.extend(differences(converged, &facts(rig)).into_iter().map(|line| line.chars().take(600).collect()));
+        let differing = facts(rig).map_or_else(|error| vec![error], |now| differences(converged, &now));
+        wrong.extend(differing.into_iter().map(|line| line.chars().take(600).collect::<String>()));
     }
     if wrong.is_empty() { Ok(()) } else { Err(format!("`{}`\n    {}", damage.line, wrong.join("\n    "))) }
 }
@@ -79,7 +84,7 @@ fn drift(rig: &Rig, converged: &Machine, damage: &Damage) -> Result<(), String> 
 fn converged() -> (Rig, Machine) {
     let rig = Rig::up(Suite::Bookworm);
     rig.run("apply", &["--json"]).exits(0);
-    let facts = facts(&rig);
+    let facts = facts(&rig).expect("a box that answers");
     (rig, facts)
 }
 
@@ -99,7 +104,7 @@ fn drift_machine(take: usize) {
             drop(rig);
             (rig, facts) = converged();
         } else if damage.stays {
-            facts = self::facts(&rig);
+            facts = self::facts(&rig).expect("a box that answers");
         }
     }
     assert!(wrong.is_empty(), "{} of {} damages:\n{}", wrong.len(), damages.len().min(take), wrong.join("\n"));
