@@ -1,21 +1,31 @@
 //! The main path: a bare box, planned, applied, found in sync, used, rebooted, and still in sync.
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use bedplate::base::EventKind;
-use bedplate::base::event::Verdict;
+use bedplate::base::event::{TaskPlan, Verdict};
 use bedplate::sandbox::{Options, Suite};
 
 use super::support::{Ran, Rig};
 
-/// Task names with their verdicts, of the first plan in a run.
-fn planned(ran: &Ran) -> Vec<(String, Verdict)> {
+/// The first plan in a run: every task with its changes and their diffs.
+fn planned(ran: &Ran) -> Vec<TaskPlan> {
     let plan = ran.events().into_iter().find_map(|event| match event.kind {
         EventKind::Planned { tasks, .. } => Some(tasks),
         _ => None,
     });
-    plan.expect("a plan").into_iter().map(|task| (task.name, task.verdict)).collect()
+    plan.expect("a plan")
+}
+
+/// The tasks that something was done for.
+fn acted_for(ran: &Ran) -> BTreeSet<usize> {
+    let acted = ran.events().into_iter().filter_map(|event| match event.kind {
+        EventKind::ActionFinished { task, .. } => Some(task),
+        _ => None,
+    });
+    acted.collect()
 }
 
 fn changed(ran: &Ran) -> usize {
@@ -62,6 +72,10 @@ fn main_path(suite: Suite) {
     let foretold = planned(&check);
     let apply = rig.run("apply", &["--json"]).exits(0);
     assert_eq!(planned(&apply), foretold, "the plan that was shown is not the plan that was applied");
+    let later = foretold.iter().filter(|task| task.verdict == Verdict::KnownLater).map(|task| &task.name);
+    assert_eq!(later.collect::<Vec<_>>(), Vec::<&String>::new(), "a bare Debian leaves nothing open");
+    let to_change = foretold.iter().filter(|task| task.verdict == Verdict::Change).map(|task| task.task);
+    assert_eq!(acted_for(&apply), to_change.collect(), "what was done is not what was shown");
     let again = rig.run("apply", &["--json"]).exits(0);
     assert_eq!(changed(&again), 0, "a second apply changed something: {}", again.stdout);
     rig.run("check", &[]).exits(0);
