@@ -10,8 +10,8 @@ use crate::machine::file::{FileState, Kind, Owner};
 use crate::machine::ufw::Firewall;
 use crate::machine::unit::Active;
 use crate::machine::{
-    Docker, DockerNetwork, File, Group, GroupState, Machine, Package, PackageState, System, SystemState, Ufw, Unit,
-    UnitState, User, UserState,
+    Docker, DockerFirewall, DockerNetwork, File, Group, GroupState, Machine, Package, PackageState, System,
+    SystemState, Ufw, Unit, UnitState, User, UserState,
 };
 
 /// The effect of packages having been installed.
@@ -24,9 +24,15 @@ pub(super) fn installed(machine: &mut Machine, packages: &BTreeSet<PackageName>)
         match Brings::of(name.as_str()) {
             Some(brings) if was_absent => {
                 brings.effect(machine);
-                if name.as_str() == "ufw" {
+                match name.as_str() {
                     // As the package leaves it: off, without a rule.
-                    machine.update(&Ufw::Here, |state| state.ufw = Some(Firewall::stock()));
+                    "ufw" => machine.update(&Ufw::Here, |state| state.ufw = Some(Firewall::stock())),
+                    "nftables" => {
+                        machine.update(&DockerFirewall::Here, |state| state.nft = true);
+                        // Its own service is off, so ufw has no rival in it.
+                        machine.update(&Ufw::Here, |_| {});
+                    }
+                    _ => {}
                 }
             }
             Some(_) => {}

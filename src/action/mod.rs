@@ -17,6 +17,7 @@ pub mod apt;
 pub mod authorized_keys;
 mod brings;
 pub mod docker;
+pub mod docker_firewall;
 pub mod file;
 pub mod mount;
 pub mod node;
@@ -34,6 +35,7 @@ pub use account::{AddGroup, AddUser, ChangeUser, RemoveGroup, RemoveUser};
 pub use apt::{ConfigureUpgrades, SetRepository};
 pub use authorized_keys::WriteAuthorizedKeys;
 pub use docker::{ConfigureDocker, CreateDockerNetwork, CreateDockerVolume};
+pub use docker_firewall::SetDockerFirewall;
 pub use file::{MakeDirectory, MakeLink, RemovePath, SetAttributes, WriteFile};
 pub use mount::{Mount, Remount, Unmount};
 pub use node::{RunCommand, SetHostname, WaitFirstBoot};
@@ -206,6 +208,8 @@ actions! {
     CreateDockerVolume,
     /// Make a Docker network.
     CreateDockerNetwork,
+    /// Set the rules for what Docker publishes.
+    SetDockerFirewall,
     /// Make a group.
     AddGroup,
     /// Remove a group.

@@ -215,4 +215,6 @@ sorts! {
     block_devices: BlockDevice,
     /// ufw and its rivals.
     ufw: Ufw,
+    /// The rules for what Docker publishes.
+    docker_firewall: DockerFirewall,
 }

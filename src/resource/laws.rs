@@ -133,6 +133,7 @@ laws! {
     docker_daemon: docker_daemon::DockerDaemon,
     docker_volume: docker_volume::DockerVolume,
     docker_network: docker_network::DockerNetwork,
+    docker_firewall: docker_firewall::DockerFirewall,
     group: group::Group,
     user: user::User,
     authorized_keys: authorized_keys::AuthorizedKeys,

@@ -30,11 +30,13 @@ pub mod command;
 pub mod directory;
 pub mod docker_daemon;
 pub mod docker_engine;
+pub mod docker_firewall;
 pub mod docker_network;
 pub mod docker_volume;
 mod edit;
 pub mod field;
 pub mod file;
+mod firewall_rule;
 pub mod first_boot;
 pub mod group;
 pub mod hostname;
@@ -293,6 +295,7 @@ pub static KINDS: &[&dyn Kind] = &[
     &Of::<docker_daemon::DockerDaemon>::KIND,
     &Of::<docker_volume::DockerVolume>::KIND,
     &Of::<docker_network::DockerNetwork>::KIND,
+    &Of::<docker_firewall::DockerFirewall>::KIND,
     &Of::<group::Group>::KIND,
     &Of::<user::User>::KIND,
     &Of::<authorized_keys::AuthorizedKeys>::KIND,

@@ -16,8 +16,8 @@ use crate::machine::{BlockDevice, Blocked, File, Machine, MountPoint, MountPoint
 
 /// A mount: in `/etc/fstab`, and mounted.
 ///
-/// A device is written to fstab by its UUID, with `nofail` and a time limit, so that a missing one does not keep the
-/// host from booting. Nothing is ever mounted over a folder that holds something. For a block volume with data, prefer
+/// A device is written to fstab by its UUID, and every mount with `nofail`, so that a missing one does not keep the host
+/// from booting. Nothing is ever mounted over a folder that holds something. For a block volume with data, prefer
 /// `volume`.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -30,7 +30,8 @@ pub struct Mount {
     /// Type of the file system: `ext4`, `tmpfs`, `nfs`; `none` for a folder.
     #[serde(default = "auto")]
     pub filesystem: String,
-    /// Options, as in fstab. Devices get `nofail` and `x-systemd.device-timeout=30s` as well.
+    /// Options, as in fstab. All get `nofail` as well, so that the host boots without them, and devices
+    /// `x-systemd.device-timeout=30s`.
     #[serde(default)]
     pub options: Vec<String>,
     /// Whether it should be mounted. With `absent` its line in fstab goes, and it is unmounted unless it is in use.
@@ -200,17 +201,16 @@ pub(super) fn present<'a>(name: &DeviceName, state: &'a BlockDeviceState) -> Res
     }
 }
 
-/// Options for fstab: what a boot without the device survives is added for devices.
+/// Options for fstab: with what a boot survives that this mount fails, as one on a volume that is missing does.
 pub(super) fn options(declared: &[String], device: bool) -> Vec<String> {
     let mut options = declared.to_vec();
     if options.is_empty() {
         options.push("defaults".into());
     }
-    if device {
-        for (name, option) in [("nofail", "nofail"), ("x-systemd.device-timeout", "x-systemd.device-timeout=30s")] {
-            if !options.iter().any(|have| have.split('=').next() == Some(name)) {
-                options.push(option.into());
-            }
+    let timeout = ("x-systemd.device-timeout", "x-systemd.device-timeout=30s");
+    for (name, option) in std::iter::once(("nofail", "nofail")).chain(device.then_some(timeout)) {
+        if !options.iter().any(|have| have.split('=').next() == Some(name)) {
+            options.push(option.into());
         }
     }
     options

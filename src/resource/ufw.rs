@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::firewall_rule::{FirewallRule, masked, network, written};
 use super::{Change, Plan, Problems, Resource};
 use crate::action::unit::Verb;
 use crate::action::{ConfigureUfw, ControlUnit};
@@ -22,7 +23,7 @@ use crate::machine::{Blocked, Machine, Question, Session, SessionState, Ufw as H
 /// though `ufw status` says all is well, and are built anew. Rules of others are reported, not removed. The change runs
 /// under the guard: if no new login gets in, the host puts everything back by itself.
 ///
-/// Ports that Docker publishes go round these rules.
+/// Ports that Docker publishes go round these rules: give the same ones to a `docker_firewall` task.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ufw {
@@ -43,35 +44,10 @@ pub struct Ufw {
     pub ssh_port: u16,
     /// Further rules, such as `{ allow = "80/tcp" }`.
     #[serde(default)]
-    pub rules: Vec<UfwRule>,
+    pub rules: Vec<FirewallRule>,
     /// Whether rules that nobody declares are removed, not only reported.
     #[serde(default)]
     pub exclusive: bool,
-}
-
-/// One rule for what comes in.
-#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct UfwRule {
-    /// Lets in: a port with its protocol such as `80/tcp`, a range such as `8000:8010/udp`, ports such as
-    /// `80,443/tcp`, or a bare port for both protocols.
-    #[serde(default)]
-    pub allow: Option<String>,
-    /// Drops without a word.
-    #[serde(default)]
-    pub deny: Option<String>,
-    /// Refuses.
-    #[serde(default)]
-    pub reject: Option<String>,
-    /// Lets in, but no address more than six times within thirty seconds.
-    #[serde(default)]
-    pub limit: Option<String>,
-    /// Only from this address or network, such as `10.0.0.0/8`.
-    #[serde(default)]
-    pub from: Option<String>,
-    /// What it is for.
-    #[serde(default)]
-    pub comment: Option<String>,
 }
 
 fn yes() -> bool {
@@ -89,104 +65,16 @@ fn allow() -> Policy {
 /// What the comments of our own rules begin with.
 const OURS: &str = "bedplate";
 
-impl UfwRule {
-    /// The action and what it is about. Errors: none, or more than one.
-    fn action(&self) -> Result<(&'static str, &str), &'static str> {
-        let all = [("allow", &self.allow), ("deny", &self.deny), ("reject", &self.reject), ("limit", &self.limit)];
-        let mut given = all.into_iter().filter_map(|(action, ports)| Some((action, ports.as_deref()?)));
-        match (given.next(), given.next()) {
-            (Some(one), None) => Ok(one),
-            (None, _) => Err("a rule needs one of `allow`, `deny`, `reject`, `limit`"),
-            (Some(_), Some(_)) => Err("a rule has only one of `allow`, `deny`, `reject`, `limit`"),
-        }
-    }
-
-    /// The rules of ufw for it, one a family. Errors: a field and what is wrong with it.
-    fn rules(&self) -> Result<Vec<Rule>, (&'static str, String)> {
-        let (action, ports) = self.action().map_err(|what| ("", what.to_owned()))?;
-        let (port, protocol) = ports_of(ports).map_err(|what| (action, what))?;
-        let comment = match self.comment.as_deref().map(str::trim) {
-            None | Some("") => OURS.to_owned(),
-            Some(text) if text.chars().all(|c| c.is_ascii_alphanumeric() || " .,:/+-_@()".contains(c)) => {
-                format!("{OURS}: {text}")
-            }
-            Some(_) => return Err(("comment", "ufw takes only letters, digits, blanks and `.,:/+-_@()`".to_owned())),
-        };
-        let from = self.from.as_deref().filter(|from| *from != "any").map(network).transpose();
-        let from = from.map_err(|what| ("from", what))?;
-        let families = match from {
-            None => vec![false, true],
-            Some((address, _)) => vec![address.is_ipv6()],
-        };
-        let from = from.map(written);
-        Ok(families
-            .into_iter()
-            .map(|v6| Rule {
-                comment: comment.clone(),
-                ..Rule::incoming(v6, action, &protocol, &port, from.as_deref())
-            })
-            .collect())
-    }
-}
-
-/// `80/tcp` as ufw writes it: ports and protocol. Errors: what it is not.
-fn ports_of(text: &str) -> Result<(String, String), String> {
-    let (ports, protocol) = match text.split_once('/') {
-        Some((ports, protocol @ ("tcp" | "udp"))) => (ports, protocol),
-        Some(_) => return Err(format!("`{text}` has neither /tcp nor /udp behind it")),
-        None => (text, "any"),
-    };
-    let number = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
-    let mut parts: Vec<(u16, u16)> = Vec::new();
-    for part in ports.split(',') {
-        let range = match part.split_once(':') {
-            Some((first, last)) => number(first).zip(number(last)).filter(|(first, last)| first < last),
-            None => number(part).map(|port| (port, port)),
-        };
-        parts.push(range.ok_or_else(|| format!("`{text}` is no port: write such as `80/tcp` or `8000:8010/tcp`"))?);
-    }
-    let several = parts.len() > 1 || parts.iter().any(|(first, last)| first != last);
-    if several && protocol == "any" {
-        return Err(format!("`{text}` has several ports, and ufw then needs /tcp or /udp behind them"));
-    }
-    if parts.iter().map(|(first, last)| if first == last { 1 } else { 2 }).sum::<usize>() > 15 {
-        return Err(format!("`{text}` has more than the fifteen ports that a rule can hold"));
-    }
-    parts.sort_unstable();
-    parts.dedup();
-    let word = |(first, last): &(u16, u16)| if first == last { first.to_string() } else { format!("{first}:{last}") };
-    Ok((parts.iter().map(word).collect::<Vec<_>>().join(","), protocol.to_owned()))
-}
-
-/// An address with the length of its network, the bits behind it cleared as ufw does. Errors: what it is not.
-fn network(text: &str) -> Result<(IpAddr, u8), String> {
-    let bad = || format!("`{text}` is neither an address nor a network such as `10.0.0.0/8`");
-    let (address, length) = text.split_once('/').map_or((text, None), |(address, length)| (address, Some(length)));
-    let address: IpAddr = address.parse().map_err(|_| bad())?;
-    let whole = if address.is_ipv6() { 128 } else { 32 };
-    let length = length.map_or(Ok(whole), |length| length.parse::<u8>().map_err(|_| bad()))?;
-    if length > whole {
-        return Err(bad());
-    }
-    Ok((masked(address, length), length))
-}
-
-fn masked(address: IpAddr, length: u8) -> IpAddr {
-    match address {
-        IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(32 - u32::from(length)).unwrap_or(0);
-            IpAddr::V4((u32::from(address) & mask).into())
-        }
-        IpAddr::V6(address) => {
-            let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
-            IpAddr::V6((u128::from(address) & mask).into())
-        }
-    }
-}
-
-fn written((address, length): (IpAddr, u8)) -> String {
-    let whole = if address.is_ipv6() { 128 } else { 32 };
-    if length == whole { address.to_string() } else { format!("{address}/{length}") }
+/// The rules of ufw for a declared one, one a family. Errors: a field and what is wrong with it.
+fn rules_of(rule: &FirewallRule) -> Result<Vec<Rule>, (&'static str, String)> {
+    let read = rule.read()?;
+    let comment = if read.comment.is_empty() { OURS.to_owned() } else { format!("{OURS}: {}", read.comment) };
+    let families = read.from.map_or_else(|| vec![false, true], |(address, _)| vec![address.is_ipv6()]);
+    let from = read.from.map(written);
+    let (port, protocol) = (read.port_words(), read.protocol.unwrap_or("any"));
+    let one =
+        |v6| Rule { comment: comment.clone(), ..Rule::incoming(v6, read.action, protocol, &port, from.as_deref()) };
+    Ok(families.into_iter().map(one).collect())
 }
 
 /// Whether `client` is in the network of a rule. One that can not be read is taken to hold it.
@@ -211,12 +99,12 @@ impl Ufw {
     /// The rules that are declared, those for SSH first; one for the same packets as an earlier one is none.
     fn wanted(&self, ports: &BTreeSet<u16>) -> Vec<Rule> {
         let mut wanted: Vec<Rule> = Vec::new();
-        let ssh = ports.iter().map(|port| UfwRule {
+        let ssh = ports.iter().map(|port| FirewallRule {
             allow: Some(format!("{port}/tcp")),
             comment: Some("ssh".into()),
-            ..UfwRule::default()
+            ..FirewallRule::default()
         });
-        for rule in ssh.chain(self.rules.iter().cloned()).filter_map(|rule| rule.rules().ok()).flatten() {
+        for rule in ssh.chain(self.rules.iter().cloned()).filter_map(|rule| rules_of(&rule).ok()).flatten() {
             if !wanted.iter().any(|other| other.same_packets(&rule)) {
                 wanted.push(rule);
             }
@@ -255,7 +143,7 @@ impl Resource for Ufw {
     fn check(&self, problems: &mut Problems) {
         let mut seen: Vec<Rule> = Vec::new();
         for (index, rule) in self.rules.iter().enumerate() {
-            match rule.rules() {
+            match rules_of(rule) {
                 Err((field, what)) => problems.push(&format!("rules.{index}.{field}"), what, None),
                 Ok(rules) => {
                     if rules.iter().any(|rule| seen.iter().any(|other| other.same_packets(rule))) {
@@ -342,11 +230,11 @@ impl Resource for Ufw {
         use proptest::sample::select;
         let ports = select(vec!["80/tcp", "443", "8000:9000/tcp", "25/tcp"]);
         let rule = (ports, any::<bool>(), select(vec![None, None, Some("10.1.2.3/8"), Some("2001:db8::1")])).prop_map(
-            |(ports, lets, from)| UfwRule {
+            |(ports, lets, from)| FirewallRule {
                 allow: lets.then(|| ports.to_owned()),
                 deny: (!lets).then(|| ports.to_owned()),
                 from: from.map(str::to_owned),
-                ..UfwRule::default()
+                ..FirewallRule::default()
             },
         );
         let policy = || select(vec![Policy::Allow, Policy::Deny, Policy::Reject]);
@@ -419,20 +307,6 @@ fn foreign(after: &Firewall, wanted: &[Rule]) -> Vec<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ports_and_networks_are_as_ufw_writes_them() {
-        let ports = |text: &str| ports_of(text).map(|(ports, protocol)| format!("{ports} {protocol}"));
-        assert_eq!(ports("443,80/tcp").unwrap(), "80,443 tcp");
-        assert_eq!(ports("53").unwrap(), "53 any");
-        for bad in ["0", "80,443", "http", "8010:8000/tcp", "80/sctp", "", "70000/tcp"] {
-            assert!(ports(bad).is_err(), "{bad}");
-        }
-        assert_eq!(network("10.1.2.3/8").map(written).unwrap(), "10.0.0.0/8");
-        assert_eq!(network("192.0.2.7/32").map(written).unwrap(), "192.0.2.7");
-        assert_eq!(network("2001:DB8::1/32").map(written).unwrap(), "2001:db8::/32");
-        assert!(network("0.0.0.0/33").is_err() && network("example.org").is_err());
-    }
 
     #[test]
     fn a_rule_from_elsewhere_does_not_shut_us_out() {

@@ -13,6 +13,7 @@ mod blank;
 mod built_in;
 mod damage;
 mod docker;
+mod docker_firewall;
 mod drift;
 mod faults;
 mod faults_found;

@@ -20,6 +20,27 @@ fn grow(node: &str, mib: u64) {
     said("losetup", &["-c", node]);
 }
 
+/// Whether root of this machine has CAP_SYS_RESOURCE (24), which the kernel wants for growing a mounted ext4. Says so
+/// where it has not.
+#[allow(clippy::print_stderr, reason = "nothing is passed over in silence")]
+fn may_grow_ext4() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").expect("what this process may do");
+    let set = status.lines().find_map(|line| line.strip_prefix("CapEff:")).expect("its capabilities");
+    let may = u64::from_str_radix(set.trim(), 16).expect("a number") >> 24 & 1 == 1;
+    if !may {
+        eprintln!("NOT SHOWN: root of this machine lacks CAP_SYS_RESOURCE, without which no mounted ext4 can be grown");
+    }
+    may
+}
+
+fn fills_a_volume_that_grew(bench: &Bench, node: &str) {
+    grow(node, 700);
+    let grown = bench.repairs("true", &["volume"]);
+    assert!(grown[0].contains("fill"), "{grown:?}");
+    let size = bench.inside("stat -f -c '%b %S' /mnt/data");
+    assert!(size.split_whitespace().map(|n| n.parse::<u64>().expect("a number")).product::<u64>() > 550 << 20);
+}
+
 #[track_caller]
 fn is_refused(bench: &Bench, said: &str) {
     let check = bench.check().exits(Exit::HostFailed);
@@ -95,7 +116,8 @@ fn storage(suite: Suite, filesystem: &str) {
     bench.repairs("umount /srv/bound; sed -i '/bound/d' /etc/fstab", &["mount"]);
     bench.repairs("chown root /mnt/data/storage", &["volume"]);
     bench.repairs("sed -i 's/,nofail//' /etc/fstab", &["volume"]);
-    bench.repairs("mount -o remount,atime /mnt/data", &["volume"]);
+    // `atime` alone would leave what is there, by mount(2).
+    bench.repairs("mount -o remount,strictatime /mnt/data", &["volume"]);
     bench.repairs("umount /srv/bound /mnt/data", &["volume", "mount"]);
     assert_eq!(bench.inside("cat /srv/bound/row"), "kept\n");
     // The folder underneath takes nothing while the volume is not there.
@@ -107,17 +129,9 @@ fn storage(suite: Suite, filesystem: &str) {
     assert_eq!(bench.check().exits(Exit::Done).findings(), ["sysctl-overruled"]);
     bench.inside("rm /etc/sysctl.d/99-z.conf");
 
-    grow(&node, 700);
-    let grown = bench.repairs("true", &["volume"]);
-    assert!(grown[0].contains("fill"), "{grown:?}");
-    assert!(
-        bench
-            .inside("stat -f -c '%b %S' /mnt/data")
-            .split_whitespace()
-            .map(|n| n.parse::<u64>().expect("a number"))
-            .product::<u64>()
-            > 550 << 20
-    );
+    if filesystem == "xfs" || may_grow_ext4() {
+        fills_a_volume_that_grew(&bench, &node);
+    }
     bench.tasks[1].1 = swap_of("128M");
     bench.settles();
     assert_eq!(bench.inside(&format!("stat -c %s {swap}")).trim(), (128 << 20).to_string());
@@ -141,17 +155,17 @@ fn storage(suite: Suite, filesystem: &str) {
 
 #[test]
 fn storage_on_debian_13() {
-    storage(Suite::Trixie, "ext4");
+    storage(Suite::Trixie, "xfs");
 }
 
 #[test]
-#[ignore = "of the full tier"]
+#[ignore = "full tier: one release in the quick one shows the same"]
 fn storage_on_debian_12() {
-    storage(Suite::Bookworm, "xfs");
+    storage(Suite::Bookworm, "ext4");
 }
 
 #[test]
-#[ignore = "of the full tier"]
+#[ignore = "full tier: one release in the quick one shows the same"]
 fn storage_on_debian_11() {
     storage(Suite::Bullseye, "ext4");
 }

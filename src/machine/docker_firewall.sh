@@ -1,0 +1,63 @@
+# The table of nftables that rules over what Docker publishes: as its file says, and as the kernel has it.
+
+docker_firewall_rules=/etc/bedplate/docker-firewall.nft
+docker_firewall_unit=bedplate-docker-firewall.service
+
+# docker_firewall_list: the running table, without what counts.
+docker_firewall_list() {
+	nft -s list table inet bedplate_docker 2>/dev/null
+}
+
+# docker_firewall_as_file: what the file comes to, listed by the same nft from a network of its own that nobody uses.
+docker_firewall_as_file() {
+	# shellcheck disable=SC2016 # the inner shell's
+	unshare -n -- sh -c 'nft -f "$1" && nft -s list table inet bedplate_docker' sh "$docker_firewall_rules" 2>/dev/null
+}
+
+# docker_firewall_live: whether the running table is what the file says: same, other or absent.
+docker_firewall_live() {
+	docker_firewall_now=$(docker_firewall_list) || { printf 'absent'; return; }
+	[ -f "$docker_firewall_rules" ] || { printf 'other'; return; }
+	if ! docker_firewall_filed=$(docker_firewall_as_file); then
+		# A file that nft does not take is not what runs; where no such network can be made, nothing can be said.
+		if unshare -n true 2>/dev/null; then printf 'other'; else printf 'same'; fi
+	elif [ "$docker_firewall_now" = "$docker_firewall_filed" ]; then
+		printf 'same'
+	else
+		printf 'other'
+	fi
+}
+
+# docker_firewall_uplinks: interfaces that a default route leads to, a line each.
+docker_firewall_uplinks() {
+	awk '$2 == "00000000" && $8 == "00000000" { print $1 }' /proc/net/route
+	[ ! -r /proc/net/ipv6_route ] ||
+		awk '$1 ~ /^0+$/ && $2 == "00" && $NF != "lo" { print $NF }' /proc/net/ipv6_route
+}
+
+# docker_firewall_mixed: 1 if rules of both iptables are in the kernel, or else 0: each believes to be alone.
+docker_firewall_mixed() {
+	if [ -s /proc/net/ip_tables_names ] && command -v iptables-nft-save >/dev/null &&
+		iptables-nft-save 2>/dev/null | grep -q '^-A '; then
+		printf 1
+	else
+		printf 0
+	fi
+}
+
+# docker_firewall_probe: whether nft is there; the file of rules, behind one character, or nothing; the unit's file, the
+# same; whether the unit is enabled; the running table; uplinks; whether both iptables are in use.
+docker_firewall_probe() {
+	if command -v nft >/dev/null; then bp_field 1; else bp_field 0; fi
+	for docker_firewall_file in "$docker_firewall_rules" "/etc/systemd/system/$docker_firewall_unit"; do
+		if [ -f "$docker_firewall_file" ]; then
+			bp_field "=$(cat -- "$docker_firewall_file"; printf .)"
+		else
+			bp_field ''
+		fi
+	done
+	if [ -h "/etc/systemd/system/sysinit.target.wants/$docker_firewall_unit" ]; then bp_field 1; else bp_field 0; fi
+	bp_field "$(docker_firewall_live)"
+	bp_field "$(docker_firewall_uplinks)"
+	bp_field "$(docker_firewall_mixed)"
+}
