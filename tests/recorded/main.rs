@@ -15,6 +15,7 @@ use bedplate::plan;
 mod built_in;
 mod by_hand;
 mod memory;
+mod skipped;
 
 fn recorded(name: &str) -> Machine {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded").join(format!("{name}.json"));
