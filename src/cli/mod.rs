@@ -152,7 +152,8 @@ fn setting_rows(jobs: &crate::engine::jobs::Jobs) -> Vec<report::SettingRow> {
         reason: setting.reason.clone(),
         source: of_all(&hosts, |setting| &setting.source),
     };
-    rows.into_iter().map(row).collect()
+    let is_set = |row: &report::SettingRow| !["", "empty", "[]", "{}"].contains(&row.value.as_str());
+    rows.into_iter().map(row).filter(is_set).collect()
 }
 
 /// Writes an answer to standard output; a reader that has gone away is no error.

@@ -48,6 +48,9 @@ fn rows(variable: &Variable, scope: &Scope, values: &mut Values<'_>) -> Vec<Sett
     };
     let whole =
         |value: &str| vec![row(&variable.name, value.to_owned(), variable.doc.clone(), place(chosen, variable))];
+    if variable.secret && chosen.source == variable.source && secret_of(&chosen.node).is_none() {
+        return whole("the default");
+    }
     if variable.secret || secret_of(&chosen.node).is_some() {
         return whole("secret");
     }

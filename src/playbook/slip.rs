@@ -67,6 +67,30 @@ const FILTERS: [&str; 44] = [
     "zip",
 ];
 
+/// The tests that people use behind `is`.
+const TESTS: [&str; 20] = [
+    "boolean",
+    "defined",
+    "divisibleby",
+    "endingwith",
+    "eq",
+    "even",
+    "false",
+    "float",
+    "ge",
+    "gt",
+    "in",
+    "integer",
+    "iterable",
+    "mapping",
+    "none",
+    "number",
+    "odd",
+    "sequence",
+    "startingwith",
+    "string",
+];
+
 /// The undefined value at `range`.
 pub(super) fn undefined(text: &str, range: Range<usize>) -> Slip {
     let blamed = text.get(range.clone()).unwrap_or("");
@@ -92,15 +116,19 @@ pub(super) fn slip(error: &Error, text: &str, expression: bool) -> Slip {
             made("a template can not include another".into(), range, "write its text here".into())
         }
         ErrorKind::SyntaxError => syntax(detail, text, range, expression),
-        ErrorKind::UnknownFilter => {
-            let word = text.get(range.clone()).unwrap_or_default().trim();
-            let help = match nearest(word, FILTERS) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("filters: {}", FILTERS.join(", ")),
+        kind @ (ErrorKind::UnknownFilter | ErrorKind::UnknownTest) => {
+            let (what, known) = match kind {
+                ErrorKind::UnknownFilter => ("filter", &FILTERS[..]),
+                _ => ("test", &TESTS[..]),
             };
-            made(format!("unknown filter `{word}`"), range.clone(), help)
+            let word = detail.strip_suffix(" is unknown").and_then(|rest| rest.rsplit(' ').next()).unwrap_or(detail);
+            let help = match nearest(word, known.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("{what}s: {}", known.join(", ")),
+            };
+            made(format!("unknown {what} `{word}`"), range, help)
         }
-        kind @ (ErrorKind::UnknownTest | ErrorKind::UnknownFunction | ErrorKind::UnknownMethod) => {
+        kind @ (ErrorKind::UnknownFunction | ErrorKind::UnknownMethod) => {
             let help = "https://jinja.palletsprojects.com/templates lists what there is";
             made(format!("{kind}: {detail}"), range, help.into())
         }
@@ -169,4 +197,36 @@ fn open_block(text: &str) -> Option<(usize, &str)> {
         }
     }
     open.pop()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::render;
+    use super::*;
+
+    fn told(text: &str) -> String {
+        let context = std::collections::BTreeMap::new();
+        render::evaluate(text, &context).map(|value| value.to_string()).unwrap_or_else(|slip| slip.message)
+    }
+
+    #[test]
+    fn what_is_offered_is_there() {
+        for filter in FILTERS {
+            assert!(!told(&format!("'a' | {filter}")).starts_with("unknown"), "{filter}");
+        }
+        for test in TESTS {
+            let (plain, with) = (told(&format!("'a' is {test}")), told(&format!("'a' is {test}('a')")));
+            assert!(!plain.starts_with("unknown") && !with.starts_with("unknown"), "{test}: {plain}, {with}");
+        }
+        assert_eq!(told("'a' | shout"), "unknown filter `shout`");
+        assert_eq!(told("'a' is loud"), "unknown test `loud`");
+    }
+
+    #[test]
+    fn an_open_block_is_found_behind_closed_ones() {
+        let text = "{% for a in b %}{% if a %}{% endif %}\n{%- if c -%} {% set x = 1 %}";
+        assert_eq!(open_block(text), Some((38, "if")));
+        assert_eq!(open_block("{% if a %}{% endif %}"), None);
+        assert_eq!(open_block("{% if a"), None);
+    }
 }
