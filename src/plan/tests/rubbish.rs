@@ -121,6 +121,30 @@ proptest! {
     }
 
     #[test]
+    fn a_mistake_inside_a_string_is_pointed_at_whatever_stands_before_it(
+        before in "(\\PC|[\n\t\"\\\\'\u{1b}äß]){0,20}",
+        quotes in 0usize..4,
+    ) {
+        let before = before.replace(['{', '}', '#', '%'], "-");
+        let plain = toml::Value::String(format!("{before} {{{{ nosuch }}}}")).to_string();
+        let escaped: String = before.chars().map(|c| format!("\\U{:08x}", u32::from(c))).collect();
+        let value = match quotes {
+            0 => plain,
+            1 => format!("\"{escaped}{{{{ nosuch }}}}\""),
+            2 => format!("\"\"\"\n{escaped}\\\n   {{{{ nosuch }}}}\"\"\""),
+            _ => format!("'''\n{}{{{{ nosuch }}}}'''", before.replace(['\'', '\u{1b}'], "-")),
+        };
+        let text = format!("[[task]]\nname = \"x\"\n[task.file]\npath = \"/x\"\ncontent = {value}\n");
+        let made = playbook(&text);
+        let places: Vec<&str> = made
+            .found
+            .iter()
+            .filter_map(|wrong| wrong.at.as_ref().map(|(span, _)| &span.source.text[span.range.clone()]))
+            .collect();
+        prop_assert_eq!(places, ["nosuch"], "{}", made.drawn());
+    }
+
+    #[test]
     fn an_address_is_read_back_as_it_is_written(
         user in proptest::option::of("[a-z_][a-z0-9_-]{0,8}"),
         host in prop_oneof![
