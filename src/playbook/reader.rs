@@ -312,7 +312,7 @@ impl Reader<'_> {
         let table = entry.node.table().is_some();
         let what = if table { "resource" } else { "key" };
         let diagnostic = Diagnostic::error(format!("unknown {what} `{}` in a task", entry.key))
-            .at(Span::new(self.source, entry.key_range.clone()), format!("there is no such {what}"));
+            .at(Span::new(self.source, entry.key_range.clone()), format!("no such {what}"));
         match nearest(&entry.key, names) {
             Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
             None => diagnostic.help(format!("resources: {}", kinds())),
