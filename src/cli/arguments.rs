@@ -96,9 +96,13 @@ pub struct Selection {
     #[arg(value_name = "HOST")]
     pub hosts: Vec<String>,
 
-    /// The inventory [default: bedplate.toml, if there is one].
+    /// The inventory [default: bedplate.toml, or else Kamal's config/deploy.yml, if there is one].
     #[arg(short, long, value_name = "FILE")]
     pub inventory: Option<PathBuf>,
+
+    /// Kamal's destination: config/deploy.NAME.yml is laid over config/deploy.yml.
+    #[arg(short, long, value_name = "NAME")]
+    pub destination: Option<String>,
 
     /// Only these hosts and groups; `*` matches, `!` leaves out. May be given more than once, or with commas.
     #[arg(short, long, value_name = "PATTERN", value_delimiter = ',')]
@@ -201,6 +205,10 @@ pub struct Init {
     /// Where to write.
     #[arg(value_name = "DIRECTORY", default_value = ".")]
     pub directory: PathBuf,
+
+    /// Kamal's destination, when the inventory is made of config/deploy.yml.
+    #[arg(short, long, value_name = "NAME")]
+    pub destination: Option<String>,
 
     /// Replace files that are there.
     #[arg(long)]

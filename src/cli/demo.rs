@@ -104,6 +104,7 @@ async fn once(sandbox: &Sandbox, output: &Output, mode: Mode) -> Result<Exit, Fa
 /// The distribution's Docker is smaller and everywhere to be had; the swap is small and the box's own.
 fn selection(sandbox: &Sandbox) -> Selection {
     Selection {
+        destination: None,
         hosts: vec![format!("root@{}", sandbox.ipv4())],
         inventory: None,
         limit: Vec::new(),

@@ -58,6 +58,7 @@ pub(super) fn read(selection: &Selection) -> Result<Jobs, Failed> {
     let wanted = Wanted {
         hosts: selection.hosts.clone(),
         inventory: selection.inventory.clone(),
+        destination: selection.destination.clone(),
         limit: selection.limit.clone(),
         keys: selection.login.keys.clone(),
         settings: Settings {
@@ -85,6 +86,7 @@ fn arguments(selection: &Selection, jobs: &Jobs) -> Vec<String> {
     let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
     let path = |path: &Path| path.display().to_string();
     selection.inventory.iter().for_each(|file| option("--inventory", path(file)));
+    selection.destination.iter().for_each(|name| option("--destination", name.clone()));
     selection.limit.iter().for_each(|pattern| option("--limit", pattern.clone()));
     selection.tags.iter().for_each(|tag| option("--tags", tag.clone()));
     selection.skip_tags.iter().for_each(|tag| option("--skip-tags", tag.clone()));

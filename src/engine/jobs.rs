@@ -7,8 +7,10 @@ use super::Job;
 use crate::base::name::HostName;
 use crate::base::secret::Redactor;
 use crate::base::{Diagnostic, Diagnostics, Source};
+use crate::inventory::deploy::{self, Deploy};
 use crate::inventory::{self, Host, Inventory};
 use crate::plan::{self, HostTasks};
+use crate::playbook::scope::{ENVIRONMENT_PREFIX, Given};
 use crate::playbook::setting::Setting;
 use crate::playbook::{Choice, Disk, Local as _, Playbooks, Settings};
 use crate::ssh::config::SshConfig;
@@ -24,6 +26,8 @@ pub struct Wanted {
     pub hosts: Vec<String>,
     /// The inventory as it was named; [`INVENTORY`] of the present folder, if there is one, when absent.
     pub inventory: Option<PathBuf>,
+    /// Kamal's destination, where its deploy.yml is the inventory.
+    pub destination: Option<String>,
     /// Which of the hosts.
     pub limit: Vec<String>,
     /// Private keys to try first.
@@ -56,6 +60,8 @@ pub struct Read {
     pub playbooks: Playbooks,
     /// Where paths in them are relative to.
     pub folder: PathBuf,
+    /// Kamal's configuration, where it is the inventory.
+    pub deploy: Option<Deploy>,
 }
 
 /// Reads and compiles all that a run needs. Errors: every mistake found, in the order of the files.
@@ -63,9 +69,30 @@ pub fn jobs(wanted: &Wanted, config: &SshConfig) -> Result<Jobs, Diagnostics> {
     let mut found = Diagnostics::new();
     let folder = folder_of(wanted.inventory.as_deref());
     let disk = Disk::new(&folder);
-    let inventory = read_inventory(wanted.inventory.as_deref(), &disk, &mut found);
+    let mut inventory = read_inventory(wanted.inventory.as_deref(), &disk, &mut found);
+    let deploy = match &inventory {
+        None if wanted.inventory.is_none() => {
+            read_deploy(wanted.destination.as_deref(), &disk, &wanted.settings, &mut found)
+        }
+        inventory => {
+            if let (Some(inventory), Some(_)) = (inventory, &wanted.destination) {
+                let message = format!(
+                    "`--destination` is for Kamal's {}, and {} is the inventory",
+                    deploy::FILE,
+                    inventory.source.name
+                );
+                found.push(
+                    Diagnostic::error(message).help("leave it out; choose hosts by their groups, or with `--limit`"),
+                );
+            }
+            None
+        }
+    };
     let choice = inventory.as_ref().map_or(Choice::Folder, Inventory::choice);
     let playbooks = Playbooks::load(&disk, &choice, &mut found);
+    if let Some(deploy) = &deploy {
+        inventory = Some(inventory_of(deploy, wanted, &playbooks, &mut found));
+    }
     let hosts = inventory::select(inventory.as_ref(), &wanted.hosts, &wanted.limit, &mut found);
     let compiled = plan::compile(&playbooks, &hosts, &wanted.settings, &disk, &mut found);
     let mut secrets = Redactor::default();
@@ -79,7 +106,7 @@ pub fn jobs(wanted: &Wanted, config: &SshConfig) -> Result<Jobs, Diagnostics> {
     if found.has_errors() {
         return Err(found);
     }
-    Ok(Jobs { jobs, secrets, warnings: found, settings, read: Read { hosts, playbooks, folder } })
+    Ok(Jobs { jobs, secrets, warnings: found, settings, read: Read { hosts, playbooks, folder, deploy } })
 }
 
 fn folder_of(inventory: Option<&Path>) -> PathBuf {
@@ -98,6 +125,29 @@ fn read_inventory(named: Option<&Path>, disk: &Disk, found: &mut Diagnostics) ->
     };
     found.push(wrong.help("look at the path after `--inventory`, or write one with `bedplate init`"));
     None
+}
+
+/// Kamal's configuration, which is the inventory where there is no other.
+fn read_deploy(destination: Option<&str>, disk: &Disk, settings: &Settings, found: &mut Diagnostics) -> Option<Deploy> {
+    let deploy = deploy::load(disk, destination, &settings.env, found);
+    if let (None, Some(destination), false) = (&deploy, destination, found.has_errors()) {
+        let wrong = Diagnostic::error(format!("there is no {} for the destination {destination}", deploy::FILE));
+        found.push(wrong.help("run it in the folder of an app that Kamal deploys"));
+    }
+    deploy
+}
+
+/// `deploy` as an inventory, without what the playbooks of this folder do not know.
+fn inventory_of(deploy: &Deploy, wanted: &Wanted, playbooks: &Playbooks, found: &mut Diagnostics) -> Inventory {
+    let set = wanted.settings.set.iter().filter_map(|set| set.split('=').next()).map(str::to_owned);
+    let said = set.chain(
+        wanted.settings.env.keys().filter_map(|name| name.strip_prefix(ENVIRONMENT_PREFIX).map(str::to_lowercase)),
+    );
+    let mut inventory = deploy::inventory(deploy, &said.collect(), wanted.hosts.is_empty(), found);
+    let declared = |given: &Given| playbooks.variables.contains_key(&given.name);
+    inventory.variables.retain(declared);
+    inventory.hosts.iter_mut().for_each(|host| host.variables.retain(declared));
+    inventory
 }
 
 fn job(host: &Host, tasks: HostTasks, wanted: &Wanted, config: &SshConfig, found: &mut Diagnostics) -> Option<Job> {

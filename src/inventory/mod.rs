@@ -9,6 +9,7 @@ use crate::base::{Diagnostic, Diagnostics, Source, Span};
 use crate::playbook::scope::Given;
 
 pub mod address;
+pub mod deploy;
 pub mod key;
 pub mod read;
 pub mod reference;
@@ -105,7 +106,10 @@ pub fn select(
         match inventory {
             Some(inventory) if inventory.hosts.is_empty() => {
                 let wrong = Diagnostic::error(format!("there is no host in {}", inventory.source.name));
-                found.push(wrong.help("add one: `[hosts.web1]` with `address = \"203.0.113.5\"` below it"));
+                found.push(wrong.help(match inventory.source.name == deploy::FILE {
+                    true => "add one: `servers: [203.0.113.5]`",
+                    false => "add one: `[hosts.web1]` with `address = \"203.0.113.5\"` below it",
+                }));
             }
             Some(inventory) => hosts.clone_from(&inventory.hosts),
             None => found.push(

@@ -10,23 +10,46 @@ use crate::base::Diagnostics;
 /// Characters in a line of comment.
 const WIDTH: usize = 110;
 
+/// What is known already for the first inventory, as TOML.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Filled {
+    /// Lines below `[defaults]`.
+    pub defaults: String,
+    /// Tables of hosts and groups.
+    pub hosts: String,
+    /// Lines below `[variables]`.
+    pub variables: String,
+}
+
 /// Every file, by its path below the folder: `bedplate.toml` first.
 pub fn files() -> Vec<(String, String)> {
-    let mut files = vec![("bedplate.toml".to_owned(), inventory())];
+    files_with(&Filled::default())
+}
+
+/// The same, with what is known already.
+pub fn files_with(filled: &Filled) -> Vec<(String, String)> {
+    let mut files = vec![("bedplate.toml".to_owned(), inventory(filled))];
     files.extend(builtin::files());
     files
 }
 
 /// `bedplate.toml`. What can be set stands behind a `#` without a space.
-fn inventory() -> String {
+fn inventory(filled: &Filled) -> String {
     let playbooks = Playbooks::builtin(&mut Diagnostics::new());
     let mut text = HEAD.to_owned();
     for playbook in &playbooks.all {
         let _ = writeln!(text, "    {:<17} # {}", format!("\"{}\",", playbook.stem), playbook.description);
     }
     text.push_str("]\n\n");
-    text.push_str(HOSTS);
+    let (head, examples) = HOSTS.split_once(DEFAULTS).unwrap_or((HOSTS, ""));
+    for part in [head, DEFAULTS, &filled.defaults, examples] {
+        text.push_str(part);
+    }
+    if !filled.hosts.is_empty() {
+        let _ = writeln!(text, "{}", filled.hosts);
+    }
     text.push_str(VARIABLES);
+    text.push_str(&filled.variables);
     for playbook in &playbooks.all {
         let own: Vec<&Variable> = playbooks.of(playbook).collect();
         if own.is_empty() {
@@ -75,6 +98,9 @@ const HEAD: &str = "\
 # file. Take a line out to leave one out; name a file of your own to have it run too.
 playbooks = [
 ";
+
+/// The line that what is known of all hosts goes below.
+const DEFAULTS: &str = "[defaults]\n";
 
 const HOSTS: &str = r#"# How hosts are logged in to, unless their own settings below say otherwise. What is left out is taken from ~/.ssh/config
 # and ssh-agent, as ssh itself does.

@@ -38,7 +38,7 @@ pub fn inline(node: &Node) -> String {
 }
 
 /// A key, in quotes where it needs them.
-fn key(text: &str) -> String {
+pub fn key(text: &str) -> String {
     let bare = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     if bare { text.to_owned() } else { quoted(text) }
 }

@@ -47,3 +47,53 @@ fn documents_are_printed_whole() {
         assert!(text.contains(part), "{what} lacks `{part}`");
     }
 }
+
+/// An app as Kamal has it, on a box of this machine that nobody contacts.
+const DEPLOY: &str = "service: shop\nimage: ann/shop\nservers:\n  web: [127.0.0.2]\n  job: { hosts: [127.0.0.3] }\n\
+                      registry: { server: localhost:5555 }\nbuilder: { arch: amd64 }\nssh: { user: ann, port: 2222 }\n\
+                      volumes: [shop_storage:/rails/storage]\nproxy: { host: shop.example.com }\n";
+
+#[test]
+fn kamals_configuration_alone_is_an_inventory() {
+    let desk = Desk::new();
+    desk.write("config/deploy.yml", DEPLOY);
+    let script = desk.run(&["check", "--show-script"]).exits(0).stdout;
+    for part in ["# 127.0.0.2: asks", "# 127.0.0.3: asks", "shop_storage", "ann"] {
+        assert!(script.contains(part), "`{part}` is not asked about");
+    }
+    let job = desk.run(&["check", "job", "--show-script"]).exits(0).stdout;
+    assert!(job.contains("# 127.0.0.3: asks") && !job.contains("# 127.0.0.2: asks"));
+    let named = desk.run(&["check", "root@127.0.0.9", "--show-script"]).exits(0).stdout;
+    assert!(named.contains("# 127.0.0.9: asks") && named.contains("ann") && !named.contains("127.0.0.2"));
+}
+
+#[test]
+fn what_init_makes_of_it_asks_the_same() {
+    let desk = Desk::new();
+    desk.write("config/deploy.yml", DEPLOY);
+    desk.write("config/deploy.staging.yml", "servers:\n  web: [127.0.0.4]\n  job: { hosts: [127.0.0.5] }\n");
+    for destination in [&[][..], &["-d", "staging"][..]] {
+        let before = desk.run(&[&["check", "--show-script"], destination].concat()).exits(0).stdout;
+        assert_eq!(before.contains("# 127.0.0.4: asks"), !destination.is_empty());
+        desk.run(&[&["init", "--force"], destination].concat()).exits(0).complains("config/deploy.yml");
+        let after = desk.run(&["check", "--show-script"]).exits(0).stdout;
+        assert_eq!(before, after, "bedplate.toml asks other things than deploy.yml");
+        let told = desk.run(&["check", "-d", "staging"]).exits(4);
+        told.complains("bedplate.toml is the inventory");
+        std::fs::remove_file(desk.path().join("bedplate.toml")).expect("the inventory");
+        std::fs::remove_dir_all(desk.path().join("playbooks")).expect("the playbooks");
+    }
+}
+
+#[test]
+fn a_deploy_yml_that_names_nobody_stops_before_anything_is_contacted() {
+    let desk = Desk::new();
+    desk.write("config/deploy.yml", "service: shop\nservers: [<%= Host.first %>]\n");
+    let ran = desk.run(&["apply", "--yes"]).exits(4);
+    ran.complains("config/deploy.yml:2:11").complains("unknown (ERB)").complains("root@203.0.113.5");
+    desk.write("config/deploy.yml", "service: [\n");
+    desk.run(&["check"]).exits(4).complains("this is not YAML");
+    desk.write("config/deploy.yml", "service: shop\n");
+    desk.run(&["check"]).exits(4).complains("there is no host in config/deploy.yml");
+    desk.run(&["check", "-d", "prod"]).exits(4).complains("there is no config/deploy.prod.yml");
+}
