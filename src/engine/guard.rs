@@ -260,4 +260,18 @@ mod tests {
         }
         assert_eq!(depth, 0);
     }
+    proptest::proptest! {
+        #[test]
+        fn no_report_can_break_the_reader(
+            state in "(|armed|firing|\\PC{0,6})\0?",
+            body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
+            lines in "((nonce|why|at|problem|end)=?[ -~]{0,6}\n){0,8}\0?",
+        ) {
+            for body in [&body, &[state.as_bytes(), lines.as_bytes()].concat()] {
+                if let Ok(Standing { report: Some(report), .. }) = standing(body) {
+                    proptest::prop_assert!(report.problems.iter().flat_map(|p| p.chars()).all(|c| !c.is_control()));
+                }
+            }
+        }
+    }
 }
