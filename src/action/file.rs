@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ACTION, Act, Action, Undo};
+use super::{ACTION, Access, Act, Action, Undo, reach};
 use crate::base::name::AbsPath;
 use crate::base::{Digest, Secret};
 use crate::machine::file::{FileState, Kind, Owner};
@@ -160,6 +160,10 @@ impl Act for WriteFile {
     fn undo(&self, before: &Machine) -> Undo {
         put_back(&self.path, before, Found::Digest(self.content.digest()))
     }
+
+    fn access(&self) -> Option<Access> {
+        reach::of_path(&self.path)
+    }
 }
 
 /// The action that puts what `before` has at `path` in the place of what is there now.
@@ -224,6 +228,10 @@ impl Act for SetAttributes {
             _ => Undo::Impossible("mode and owner of before are not known"),
         }
     }
+
+    fn access(&self) -> Option<Access> {
+        reach::of_path(&self.path)
+    }
 }
 
 /// Makes a directory, and what is missing above it.
@@ -259,6 +267,10 @@ impl Act for MakeDirectory {
     fn undo(&self, before: &Machine) -> Undo {
         put_back(&self.path, before, Found::Directory)
     }
+
+    fn access(&self) -> Option<Access> {
+        reach::of_path(&self.path)
+    }
 }
 
 /// Makes a symbolic link.
@@ -289,6 +301,10 @@ impl Act for MakeLink {
 
     fn undo(&self, before: &Machine) -> Undo {
         put_back(&self.path, before, Found::Link)
+    }
+
+    fn access(&self) -> Option<Access> {
+        reach::of_path(&self.path)
     }
 }
 
@@ -322,5 +338,9 @@ impl Act for RemovePath {
             }
             _ => put_back(&self.path, before, Found::Absent),
         }
+    }
+
+    fn access(&self) -> Option<Access> {
+        reach::of_path(&self.path)
     }
 }

@@ -22,6 +22,7 @@ pub mod file;
 pub mod mount;
 pub mod node;
 pub mod package;
+mod reach;
 pub mod service;
 pub mod sshd;
 pub mod sudoers;

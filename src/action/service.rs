@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::unit::Verb;
-use super::{ACTION, Access, Act, Saved, Undo};
+use super::{ACTION, Access, Act, Undo, reach};
 use crate::base::name::AbsPath;
 use crate::machine::loaded::{LOADED, Loaded, LoadedState};
 use crate::machine::unit::Active;
@@ -45,12 +45,6 @@ impl Act for LoadUnit {
     }
 
     fn access(&self) -> Option<Access> {
-        let what = match self.loaded.unit.as_str() {
-            "ssh.service" | "sshd.service" | "ssh.socket" => "sshd",
-            "ufw.service" | "nftables.service" => "firewall",
-            "networking.service" | "systemd-networkd.service" => "network",
-            _ => return None,
-        };
-        Some(Access { what, saves: vec![Saved::Unit(self.loaded.unit.clone())] })
+        reach::of_unit(&self.loaded.unit)
     }
 }

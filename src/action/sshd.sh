@@ -93,6 +93,32 @@ sshd_by_socket() {
 	systemctl start ssh.socket
 }
 
+# sshd_ears: the sockets that the running sshd listens on, by number, with blanks between.
+sshd_ears() {
+	sshd_main=$(systemctl show -p MainPID --value ssh.service)
+	sshd_open=" $(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == "0A" { printf "%s ", $10 }')"
+	for sshd_file in /proc/"$sshd_main"/fd/*; do
+		sshd_file=$(readlink -- "$sshd_file") || continue
+		sshd_file=${sshd_file#socket:\[}
+		sshd_file=${sshd_file%\]}
+		case $sshd_open in
+			*" $sshd_file "*) printf '%s ' "$sshd_file" ;;
+		esac
+	done
+}
+
+# sshd_reload: a reload only asks sshd to start over. Whoever comes before it does meets the old settings, so it is
+# waited for: then it listens on other sockets.
+sshd_reload() {
+	sshd_old=$(sshd_ears)
+	systemctl reload ssh.service || return 1
+	sshd_tries=0
+	while [ -n "$sshd_old" ] && [ "$(sshd_ears)" = "$sshd_old" ] && [ "$sshd_tries" -lt 100 ]; do
+		sleep 0.1
+		sshd_tries=$((sshd_tries + 1))
+	done
+}
+
 # sshd_load SOCKET PORT...: make the running sshd read its files, and leave word of what it has read.
 sshd_load() {
 	sshd_socket=$1
@@ -101,7 +127,8 @@ sshd_load() {
 		bp_detached /run/bedplate/sshd.log sshd_by_socket "$@" || bp_fail "ssh.socket does not start"
 	fi
 	if systemctl --quiet is-active ssh.service; then
-		systemctl reload ssh.service || bp_fail "sshd does not read its configuration again"
+		if [ "$sshd_socket" = 1 ]; then systemctl reload ssh.service; else sshd_reload; fi ||
+			bp_fail "sshd does not read its configuration again"
 	fi
 	sshd_hears "$@"
 	sshd_link=/run/systemd/units/invocation:ssh.service

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ACTION, Act, Undo};
+use super::{ACTION, Access, Act, Undo, reach};
 use crate::base::name::UnitName;
 use crate::machine::unit::Active;
 use crate::machine::{Machine, Unit, UnitState};
@@ -109,6 +109,10 @@ impl Act for ControlUnit {
             Some(verb) => Undo::By(vec![ControlUnit { unit: self.unit.clone(), verb }.into()]),
             None => Undo::By(Vec::new()),
         }
+    }
+
+    fn access(&self) -> Option<Access> {
+        reach::of_unit(&self.unit)
     }
 }
 

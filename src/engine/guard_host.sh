@@ -12,6 +12,15 @@ guard_problem() {
 
 # guard_back_file PATH SAVED: SAVED is a copy, or does not exist when there was nothing.
 guard_back_file() {
+	# What belongs to a user can lead anywhere.
+	case $1 in
+		*/.ssh/*)
+			if [ -h "${1%/.ssh/*}/.ssh" ]; then
+				guard_problem "$1 is not put back: the folder above it has become a link"
+				return
+			fi
+			;;
+	esac
 	if [ ! -e "$2" ] && [ ! -h "$2" ]; then
 		rm -f -- "$1" || guard_problem "$1 can not be taken away"
 		return
@@ -23,7 +32,7 @@ guard_back_file() {
 	[ ! -d "$1" ] || [ -h "$1" ] || rm -rf -- "$1"
 	[ -d "${1%/*}" ] || mkdir -p -- "${1%/*}"
 	rm -rf -- "$1.bedplate-back"
-	if ! cp -a -- "$2" "$1.bedplate-back" || ! mv -f -T -- "$1.bedplate-back" "$1"; then
+	if ! cp -a --remove-destination -T -- "$2" "$1.bedplate-back" || ! mv -f -T -- "$1.bedplate-back" "$1"; then
 		guard_problem "$1 can not be put back"
 	fi
 }
@@ -169,6 +178,31 @@ guard_back_unit() {
 	return 0
 }
 
+# guard_ears NAME: the sockets that a service listens on, by number.
+guard_ears() {
+	guard_main=$(systemctl show -p MainPID --value -- "$1")
+	guard_open=" $(cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == "0A" { printf "%s ", $10 }')"
+	for guard_fd in /proc/"$guard_main"/fd/*; do
+		guard_fd=$(readlink -- "$guard_fd") || continue
+		guard_fd=${guard_fd#socket:\[}
+		guard_fd=${guard_fd%\]}
+		case $guard_open in
+			*" $guard_fd "*) printf '%s ' "$guard_fd" ;;
+		esac
+	done
+}
+
+# guard_reload NAME: a reload is only a wish. What listens is waited for until it listens anew, some seconds at most.
+guard_reload() {
+	guard_old=$(guard_ears "$1")
+	systemctl reload -- "$1" || return 1
+	guard_tries=0
+	while [ -n "$guard_old" ] && [ "$(guard_ears "$1")" = "$guard_old" ] && [ "$guard_tries" -lt 30 ]; do
+		sleep 0.1
+		guard_tries=$((guard_tries + 1))
+	done
+}
+
 # guard_run_unit NAME SAVED: running or not, as it was. At boot only a wish is left: to wait would be for ever.
 guard_run_unit() {
 	guard_enabled='' guard_active=''
@@ -189,7 +223,7 @@ guard_run_unit() {
 				ufw.service) systemctl start -- "$1" ;;
 				*)
 					if systemctl --quiet is-active -- "$1"; then
-						systemctl reload -- "$1" || systemctl restart -- "$1"
+						guard_reload "$1" || systemctl restart -- "$1"
 					else
 						systemctl start -- "$1"
 					fi

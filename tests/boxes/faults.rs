@@ -1,6 +1,7 @@
 //! The guard on real boxes, driven by the engine: one row a fault. Whatever happens inside the window, whoever got in
 //! before gets in again, what is told is true, and running again finishes the job.
 
+use std::io::BufRead as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -149,7 +150,24 @@ fn a_change_of_access_is_confirmed_by_a_new_login() {
 
 #[test]
 fn whatever_happens_in_the_window_access_comes_back() {
-    let faults = Faults::up(Suite::Bookworm);
+    whatever_happens(Suite::Bookworm);
+}
+
+#[test]
+#[ignore = "full tier"]
+fn whatever_happens_in_the_window_access_comes_back_on_debian_11() {
+    whatever_happens(Suite::Bullseye);
+}
+
+/// Its sshd punishes whoever fails to log in, for a while also when the reason has gone.
+#[test]
+#[ignore = "full tier"]
+fn whatever_happens_in_the_window_access_comes_back_on_debian_13() {
+    whatever_happens(Suite::Trixie);
+}
+
+fn whatever_happens(suite: Suite) {
+    let faults = Faults::up(suite);
 
     // A line of somebody else's shuts everybody out. The unit itself is looked at: its clock is one that nobody can set.
     let harm = format!("touch /root/in-window; systemctl show bedplate-guard-window.timer >/root/timer; {LOCK_OUT}");
@@ -277,4 +295,45 @@ fn root_hands_over_to_somebody_with_sudo() {
     bench.apply().exits(Exit::Done);
     bench.check().exits(Exit::Done);
     assert!(!bench.sandbox.ssh("root", ["true"]).status().expect("ssh runs").success());
+}
+
+/// Killed when it has told its first event, when it has told its second, and so on: wherever that is, root gets in
+/// within the window, and running again finishes the job.
+#[test]
+#[ignore = "full tier"]
+fn a_controller_that_is_killed_anywhere_locks_nobody_out() {
+    let rig = Rig::up(Suite::Bookworm);
+    rig.inside("apt-get update -qq && apt-get install -y -qq --no-install-recommends ufw >/dev/null 2>&1");
+    let mut seen = Vec::new();
+    for cut in 1.. {
+        rig.inside("rm -f /etc/ssh/sshd_config.d/00-bedplate.conf && systemctl reload ssh && ufw --force disable");
+        let words =
+            ["apply", &rig.address(), "-F", "ssh_config", "--yes", "--json", "--tags", "access", "--window", "20"];
+        let mut program = rig.command(&words).stdout(std::process::Stdio::piped()).spawn().expect("the program runs");
+        let lines = std::io::BufReader::new(program.stdout.take().expect("its output")).lines();
+        let told: Vec<String> = lines.map_while(Result::ok).take(cut).collect();
+        program.kill().expect("killed");
+        program.wait().expect("gone");
+        let last = told.last().cloned().unwrap_or_default();
+        if told.len() < cut {
+            break;
+        }
+        let name = last.split("\"event\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap_or_default();
+        seen.push(name.to_owned());
+        let killed = Instant::now();
+        while rig.login("root", "true").code != 0 {
+            assert!(killed.elapsed() < Duration::from_secs(40), "nobody gets in after {last}");
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        // A step that was begun keeps the lock until it has ended.
+        let mut again = rig.run("apply", &["--tags", "access"]);
+        while again.code == 6 && killed.elapsed() < Duration::from_secs(60) {
+            again = rig.run("apply", &["--tags", "access"]);
+        }
+        again.exits(0);
+        rig.run("check", &["--tags", "access"]).exits(0);
+    }
+    for event in ["planned", "guard_armed", "action_started", "action_finished", "guard_confirmed", "verified"] {
+        assert!(seen.iter().any(|other| other == event), "never killed at {event}: {seen:?}");
+    }
 }

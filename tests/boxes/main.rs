@@ -16,6 +16,7 @@ mod docker;
 mod docker_firewall;
 mod drift;
 mod faults;
+mod faults_declared;
 mod faults_found;
 mod fresh;
 mod own_host;
