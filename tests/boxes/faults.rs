@@ -190,7 +190,7 @@ fn whatever_happens(suite: Suite) {
     assert!(failure(&ran).contains("does not read its configuration"), "{}", failure(&ran));
 
     // The host's end of the session dies in the middle of a step.
-    let ran = faults.is_put_back("touch /root/in-window; pkill -9 -f '^sshd: root@'", |_| {});
+    let ran = faults.is_put_back("touch /root/in-window; pkill -9 -f '^sshd(-session)?: root@'", |_| {});
     assert!(failure(&ran).contains("was lost"), "{}", failure(&ran));
 
     // Another run comes.
