@@ -10,7 +10,7 @@ use crate::machine::fstab::{self, Entry};
 use crate::machine::health::LiveMount;
 use crate::machine::{Blocked, File, Health, HealthState, Machine, MountPoint, Package, Question, System, Unit};
 
-/// Looks at what no single task sees, and reports it: units that failed or were masked by hand, packages that are half
+/// Looks at what no single task sees, and reports it: units that failed, services that are masked, packages that are half
 /// installed or held back, a second account with root's number, accounts without a password, files below /etc that
 /// everybody may write, lines of /etc/fstab that are not mounted and mounts that it does not have, a reboot that an
 /// update waits for. It changes nothing, and leaves out what other tasks answer for.
@@ -40,7 +40,10 @@ impl LastLook {
             found.add("failed-unit", format!("{unit} has failed"), help);
         }
         let declared = |unit: &str| UnitName::new(unit).is_ok_and(|unit| machine.has(&Unit(unit).into()));
-        for unit in health.masked_units.reading().iter().filter(|unit| !ignored(unit) && !declared(unit)) {
+        // Images of containers mask the kernel's own mounts; only what would run is missed by anyone.
+        let runs = |unit: &str| [".service", ".socket", ".timer"].iter().any(|kind| unit.ends_with(kind));
+        let masked = health.masked_units.reading().iter();
+        for unit in masked.filter(|unit| runs(unit) && !ignored(unit) && !declared(unit)) {
             let help = format!("`systemctl unmask {unit}`, or name it in `ignore_units`");
             found.add("masked-unit", format!("{unit} is masked: nothing can start it"), help);
         }
@@ -207,7 +210,12 @@ mod tests {
         let unit = UnitName::new("docker.service").unwrap();
         machine.set(Unit(unit), crate::machine::UnitState::absent());
         let health = HealthState {
-            masked_units: Volatile::new(vec!["docker.service".into(), "cron.service".into(), "own.service".into()]),
+            masked_units: Volatile::new(vec![
+                "docker.service".into(),
+                "cron.service".into(),
+                "own.service".into(),
+                "sys-kernel-debug.mount".into(),
+            ]),
             ..HealthState::default()
         };
         let mut found = Found::default();

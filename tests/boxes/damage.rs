@@ -54,7 +54,7 @@ pub(crate) struct Damage {
 }
 
 /// Files that the built-in playbooks write, with the tasks that answer for them.
-const FILES: [(&str, &[&str]); 11] = [
+const FILES: [(&str, &[&str]); 10] = [
     ("/etc/systemd/journald.conf.d/60-bedplate.conf", &["limits of the journal", "journal knows its limits"]),
     ("/etc/sysctl.d/60-bedplate-swap.conf", &["swap only when memory is short"]),
     ("/etc/sysctl.d/60-bedplate-kernel.conf", &["kernel settings"]),
@@ -65,7 +65,6 @@ const FILES: [(&str, &[&str]); 11] = [
     ("/etc/systemd/coredump.conf.d/60-bedplate.conf", &["no core dumps of services"]),
     ("/etc/apt/apt.conf.d/52-bedplate-local", &["unattended upgrades"]),
     ("/etc/ssh/sshd_config.d/00-bedplate.conf", &["sshd"]),
-    ("/home/deploy/.ssh/authorized_keys", &["keys of deploy"]),
 ];
 
 /// What befalls a file; `$f` is its path.
@@ -91,7 +90,8 @@ const KINDS: &[Kind] = &[
     (
         &["firewall"],
         &[
-            "iptables -F ufw-user-input",
+            "iptables -D ufw-user-input 2",
+            "iptables -I ufw-user-input -j ACCEPT",
             "iptables -F && iptables -P INPUT ACCEPT",
             "ip6tables -F ufw6-user-input",
             "iptables -D INPUT -j ufw-before-input",
@@ -149,6 +149,9 @@ const KINDS: &[Kind] = &[
         &["keys of deploy"],
         &[
             "chmod 0777 /home/deploy/.ssh",
+            "chmod 0666 /home/deploy/.ssh/authorized_keys",
+            "rm /home/deploy/.ssh/authorized_keys",
+            ": >/home/deploy/.ssh/authorized_keys",
             "rm -r /home/deploy/.ssh",
             "chown -R root /home/deploy/.ssh",
             "sed -i 's/^ssh-/#ssh-/' /home/deploy/.ssh/authorized_keys",
@@ -216,7 +219,6 @@ const FOREIGN: &[Kind] = &[
         ],
     ),
     (&["time zone"], &["ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime"]),
-    (&["unattended upgrades"], &["echo 'APT::Periodic::Unattended-Upgrade \"0\";' >/etc/apt/apt.conf.d/99-own"]),
     (&["journal knows its limits"], &["printf '[Journal]\\nCompress=no\\n' >/etc/systemd/journald.conf.d/70-own.conf"]),
 ];
 
