@@ -75,6 +75,10 @@ pub enum Command {
     Apply(Apply),
     /// Show what is true of a host.
     Facts(Facts),
+    /// Tell what a resource takes, what a variable is for, what a playbook does.
+    Explain(Explain),
+    /// Show what bedplate has changed on hosts, when, and by whom.
+    History(History),
     /// Write bedplate.toml, playbooks/ and templates/ into this directory, to own and edit.
     Init(Init),
     /// Throw-away local boxes to rehearse on.
@@ -197,6 +201,25 @@ pub struct Facts {
     /// Which hosts, and the facts of which tasks.
     #[command(flatten)]
     pub selection: Selection,
+}
+
+/// `bedplate explain`.
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// A resource, a variable or a playbook; none: a list of them.
+    pub name: Option<String>,
+}
+
+/// `bedplate history`.
+#[derive(Debug, Args)]
+pub struct History {
+    /// Which hosts.
+    #[command(flatten)]
+    pub selection: Selection,
+
+    /// How many runs of each host, the latest first; 0 shows all that the host remembers.
+    #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 10)]
+    pub runs: usize,
 }
 
 /// `bedplate init`.

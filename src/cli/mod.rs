@@ -15,8 +15,10 @@ mod apply;
 pub mod arguments;
 mod check;
 mod demo;
+mod explain;
 mod facts;
 mod generate;
+mod history;
 mod init;
 mod logging;
 mod prepare;
@@ -98,6 +100,8 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failed> {
         Command::Check(command) => check::run(command, output),
         Command::Apply(command) => apply::run(command, output),
         Command::Facts(command) => facts::run(command, output),
+        Command::Explain(command) => explain::run(command),
+        Command::History(command) => history::run(command, output),
         Command::Init(command) => init::run(command),
         Command::Sandbox(command) => sandbox::run(command),
         Command::Demo(command) => demo::run(command, output),

@@ -1,9 +1,10 @@
-//! Looking without a run: the facts of a host as they are saved, and plans made of saved facts with no host at all.
+//! Looking without a run: the facts of a host as they are saved, what it remembers of earlier runs, and plans made of saved facts with no host at all.
 //! Nothing here changes a host.
 
 use serde::{Deserialize, Serialize};
 
 use super::host::Stop;
+use super::record::{self, JournalEntry};
 use super::{Job, Run, Teller, probe, steps};
 use crate::base::Exit;
 use crate::base::event::{EventKind, Failure, Tally};
@@ -31,6 +32,20 @@ pub struct SavedFacts {
 /// process ends with.
 pub async fn facts(job: &Job, run: &Run) -> Result<Machine, (Failure, Exit)> {
     look(job, run).await.map_err(|stop| (*stop.failure, stop.exit))
+}
+
+/// What the host remembers of earlier runs, oldest first. Errors: why there is no answer, and what the process ends with.
+pub async fn journal(job: &Job, run: &Run) -> Result<Vec<JournalEntry>, (Failure, Exit)> {
+    read_journal(job, run).await.map_err(|stop| (*stop.failure, stop.exit))
+}
+
+async fn read_journal(job: &Job, run: &Run) -> Result<Vec<JournalEntry>, Stop> {
+    let connection = run.connector.connect(&job.target).await?;
+    let mut shell = connection.shell().await?;
+    let entries = record::read(&mut shell).await?;
+    shell.close();
+    connection.close().await;
+    Ok(entries)
 }
 
 async fn look(job: &Job, run: &Run) -> Result<Machine, Stop> {

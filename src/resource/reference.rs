@@ -37,19 +37,64 @@ fn docs(schema: &Value) -> String {
 }
 
 fn fields(text: &mut String, table: &Value, root: &Value) {
-    let Some(fields) = table.get("properties").and_then(Value::as_object) else { return };
-    let needed = table.get("required").and_then(Value::as_array);
+    if table.get("properties").is_none() {
+        return;
+    }
     text.push_str("| field | value | default | |\n|---|---|---|---|\n");
-    for (name, field) in fields {
+    for Field { name, shape, default, docs } in rows(table, root) {
+        let docs = docs.replace('\n', " ").replace('|', "\\|");
+        let _ = writeln!(text, "| `{name}` | {shape} | {default} | {docs} |");
+    }
+}
+
+/// One field of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: String,
+    /// What it takes, in words.
+    pub shape: String,
+    /// Its default in backticks, `required`, or nothing.
+    pub default: String,
+    /// What it is for.
+    pub docs: String,
+}
+
+fn rows(table: &Value, root: &Value) -> Vec<Field> {
+    let Some(fields) = table.get("properties").and_then(Value::as_object) else { return Vec::new() };
+    let needed = table.get("required").and_then(Value::as_array);
+    let row = |(name, field): (&String, &Value)| {
         let required = needed.is_some_and(|names| names.iter().any(|needed| needed == name));
         let default = match field.get("default") {
             _ if required => "required".to_owned(),
             None | Some(Value::Null) => String::new(),
             Some(default) => format!("`{default}`"),
         };
-        let docs = docs(field).replace('\n', " ").replace('|', "\\|");
-        let _ = writeln!(text, "| `{name}` | {} | {default} | {docs} |", shape(field, root));
-    }
+        Field { name: name.clone(), shape: shape(field, root), default, docs: docs(field) }
+    };
+    fields.iter().map(row).collect()
+}
+
+/// A table that a resource is made of: the resource's own first, under its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub docs: String,
+    /// Its fields.
+    pub fields: Vec<Field>,
+}
+
+/// What there is to know of a resource, part by part.
+pub fn parts(kind: &dyn Kind) -> Vec<Part> {
+    let schema = kind.schema().to_value();
+    let part =
+        |name: &str, table: &Value| Part { name: name.to_owned(), docs: docs(table), fields: rows(table, &schema) };
+    let mut parts = vec![part(kind.name(), &schema)];
+    let others = schema.get("$defs").and_then(Value::as_object).into_iter().flatten();
+    parts.extend(others.filter(|(_, table)| table.get("properties").is_some()).map(|(name, table)| part(name, table)));
+    parts
 }
 
 /// What a field takes, in words.

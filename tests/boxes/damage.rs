@@ -154,7 +154,6 @@ const KINDS: &[Kind] = &[
             ": >/home/deploy/.ssh/authorized_keys",
             "rm -r /home/deploy/.ssh",
             "chown -R root /home/deploy/.ssh",
-            "sed -i 's/^ssh-/#ssh-/' /home/deploy/.ssh/authorized_keys",
             "sed -i 's/^ssh-/command=\"false\" ssh-/' /home/deploy/.ssh/authorized_keys",
         ],
     ),
@@ -192,10 +191,15 @@ const KINDS: &[Kind] = &[
         ],
     ),
     // Packages.
-    (&["base packages", "unattended upgrades"], &["apt-get -q -y purge unattended-upgrades >/dev/null 2>&1"]),
-    (&["base packages"], &["apt-get -q -y remove unattended-upgrades >/dev/null 2>&1"]),
+    (
+        &["base packages"],
+        &[
+            "apt-get -q -y purge unattended-upgrades >/dev/null 2>&1",
+            "apt-get -q -y remove unattended-upgrades >/dev/null 2>&1",
+        ],
+    ),
     (&["base packages", "firewall"], &["apt-get -q -y purge ufw >/dev/null 2>&1"]),
-    (&["docker engine", "docker settings", "docker network kamal"], &["apt-get -q -y purge docker.io >/dev/null 2>&1"]),
+    (&["docker engine", "docker network kamal"], &["apt-get -q -y purge docker.io >/dev/null 2>&1"]),
     // Upgrades.
     (&["unattended upgrades"], &["systemctl disable apt-daily-upgrade.timer", "systemctl mask apt-daily.timer"]),
 ];
@@ -203,6 +207,7 @@ const KINDS: &[Kind] = &[
 /// Kinds after which the host is right and not quite as before: something foreign stays that is harmless now (a line
 /// commented out, a file that is read late), or the same is said in other words.
 const FOREIGN: &[Kind] = &[
+    (&["keys of deploy"], &["sed -i 's/^ssh-/#ssh-/' /home/deploy/.ssh/authorized_keys"]),
     (
         &["sshd"],
         &[
