@@ -9,10 +9,6 @@ use crate::engine::Mode;
 
 /// Runs the command.
 pub(super) fn run(command: &Apply, output: &Output) -> Result<Exit, Failed> {
-    let jobs = prepare::read(&command.selection)?;
-    if command.selection.show_script {
-        return super::runtime()?.block_on(prepare::show_actions(&jobs, &command.selection));
-    }
     let manner = prepare::Manner {
         command: "apply",
         mode: Mode::Apply,
@@ -20,5 +16,11 @@ pub(super) fn run(command: &Apply, output: &Output) -> Result<Exit, Failed> {
         window: Duration::from_secs(command.window),
         ask_first: !command.yes,
     };
-    super::runtime()?.block_on(prepare::run(jobs, &command.selection, output, &manner))
+    super::runtime()?.block_on(async {
+        let jobs = prepare::read(&command.selection).await?;
+        if command.selection.show_script {
+            return prepare::show_actions(&jobs, &command.selection).await;
+        }
+        prepare::run(jobs, &command.selection, output, &manner).await
+    })
 }

@@ -85,7 +85,7 @@ fn title(number: usize, text: &str) {
 
 async fn once(sandbox: &Sandbox, output: &Output, mode: Mode) -> Result<Exit, Failed> {
     let selection = selection(sandbox);
-    let mut jobs = prepare::read(&selection)?;
+    let mut jobs = prepare::read(&selection).await?;
     for job in &mut jobs.jobs {
         job.target.known_hosts = vec![sandbox.known_hosts()];
         job.target.global_known_hosts.clear();

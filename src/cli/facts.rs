@@ -10,11 +10,11 @@ use crate::report;
 
 /// Runs the command.
 pub(super) fn run(command: &Facts, output: &Output) -> Result<Exit, Failed> {
-    let jobs = prepare::read(&command.selection)?;
-    if command.selection.show_script {
-        return Ok(prepare::show_probe(&jobs));
-    }
     super::runtime()?.block_on(async {
+        let jobs = prepare::read(&command.selection).await?;
+        if command.selection.show_script {
+            return Ok(prepare::show_probe(&jobs));
+        }
         let running = report::start(&report::Settings { no_bars: true, ..report::Settings::default() })?;
         let run = prepare::run_of(&jobs, &command.selection, &prepare::Manner::look("facts"), &running);
         let asked = join_all(jobs.jobs.iter().map(|job| async {

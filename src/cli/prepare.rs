@@ -44,7 +44,7 @@ impl Manner {
 }
 
 /// Reads inventory and playbooks for `selection`, and shows warnings. Errors: every mistake found.
-pub(super) fn read(selection: &Selection) -> Result<Jobs, Failed> {
+pub(super) async fn read(selection: &Selection) -> Result<Jobs, Failed> {
     let me = Myself::detect();
     let config = match &selection.login.ssh_config {
         None => SshConfig::usual(me),
@@ -73,7 +73,7 @@ pub(super) fn read(selection: &Selection) -> Result<Jobs, Failed> {
     if let Some(missing) = wanted.keys.iter().find(|key| !key.starts_with('~') && !Path::new(key).exists()) {
         return Err(Failed::input(format!("there is no private key {missing}")).help("look at the path after `--key`"));
     }
-    let jobs = jobs::jobs(&wanted, &config)?;
+    let jobs = jobs::jobs(&wanted, &config).await?;
     if !jobs.warnings.is_empty() {
         note(jobs.warnings.render(colour_on_errors()).trim_end());
     }
@@ -269,7 +269,7 @@ pub(super) async fn check_saved(
     if selection.hosts.is_empty() {
         selection.hosts = saved.iter().map(|facts| facts.host.to_string()).collect();
     }
-    let jobs = read(&selection)?;
+    let jobs = read(&selection).await?;
     let mut worst = Exit::Done;
     for job in &jobs.jobs {
         let facts = saved.iter().find(|facts| facts.host == job.target.name).or(match &saved[..] {

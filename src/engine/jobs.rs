@@ -9,12 +9,12 @@ use crate::base::secret::Redactor;
 use crate::base::{Diagnostic, Diagnostics, Source};
 use crate::inventory::deploy::{self, Deploy};
 use crate::inventory::{self, Host, Inventory};
-use crate::plan::{self, HostTasks};
+use crate::plan;
 use crate::playbook::scope::{ENVIRONMENT_PREFIX, Given};
 use crate::playbook::setting::Setting;
 use crate::playbook::{Choice, Disk, Local as _, Playbooks, Settings};
 use crate::ssh::config::SshConfig;
-use crate::ssh::{Become, Request, resolve};
+use crate::ssh::{Become, Request, Target, public_keys, resolve};
 
 /// The inventory's usual name.
 pub const INVENTORY: &str = "bedplate.toml";
@@ -65,7 +65,7 @@ pub struct Read {
 }
 
 /// Reads and compiles all that a run needs. Errors: every mistake found, in the order of the files.
-pub fn jobs(wanted: &Wanted, config: &SshConfig) -> Result<Jobs, Diagnostics> {
+pub async fn jobs(wanted: &Wanted, config: &SshConfig) -> Result<Jobs, Diagnostics> {
     let mut found = Diagnostics::new();
     let folder = folder_of(wanted.inventory.as_deref());
     let disk = Disk::new(&folder);
@@ -93,15 +93,23 @@ pub fn jobs(wanted: &Wanted, config: &SshConfig) -> Result<Jobs, Diagnostics> {
     if let Some(deploy) = &deploy {
         inventory = Some(inventory_of(deploy, wanted, &playbooks, &mut found));
     }
-    let hosts = inventory::select(inventory.as_ref(), &wanted.hosts, &wanted.limit, &mut found);
+    let mut hosts = inventory::select(inventory.as_ref(), &wanted.hosts, &wanted.limit, &mut found);
+    let mut targets = Vec::new();
+    for host in &mut hosts {
+        let target = target(host, wanted, config, &mut found);
+        if let Some(target) = target.as_ref().filter(|target| target.user == "root") {
+            host.operator_keys = public_keys(target).await;
+        }
+        targets.push(target);
+    }
     let compiled = plan::compile(&playbooks, &hosts, &wanted.settings, &disk, &mut found);
     let mut secrets = Redactor::default();
     let mut jobs = Vec::new();
     let mut settings = Vec::new();
-    for (host, tasks) in hosts.iter().zip(compiled) {
+    for ((host, target), tasks) in hosts.iter().zip(targets).zip(compiled) {
         secrets.learn_all(&tasks.secrets);
         settings.push((host.name.clone(), tasks.settings.clone()));
-        jobs.extend(job(host, tasks, wanted, config, &mut found));
+        jobs.extend(target.map(|target| Job { target, tasks: tasks.tasks, playbooks: tasks.digest }));
     }
     if found.has_errors() {
         return Err(found);
@@ -150,7 +158,7 @@ fn inventory_of(deploy: &Deploy, wanted: &Wanted, playbooks: &Playbooks, found: 
     inventory
 }
 
-fn job(host: &Host, tasks: HostTasks, wanted: &Wanted, config: &SshConfig, found: &mut Diagnostics) -> Option<Job> {
+fn target(host: &Host, wanted: &Wanted, config: &SshConfig, found: &mut Diagnostics) -> Option<Target> {
     let mut request = Request::new(host.name.clone());
     request.address = Some(host.address.clone());
     request.port = host.port;
@@ -162,7 +170,7 @@ fn job(host: &Host, tasks: HostTasks, wanted: &Wanted, config: &SshConfig, found
     match resolve(&request, config) {
         Ok(resolved) => {
             resolved.warnings.into_iter().for_each(|warning| found.push(warning));
-            Some(Job { target: resolved.target, tasks: tasks.tasks, playbooks: tasks.digest })
+            Some(resolved.target)
         }
         Err(wrong) => {
             found.push(*wrong);
@@ -180,7 +188,7 @@ mod tests {
         SshConfig::none(Myself { user: "ann".into(), home: "/home/ann".into(), uid: 1000, host: "laptop".into() })
     }
 
-    fn in_folder(files: &[(&str, &str)], hosts: &[&str]) -> Result<Jobs, String> {
+    async fn in_folder(files: &[(&str, &str)], hosts: &[&str]) -> Result<Jobs, String> {
         let folder = tempfile::tempdir().unwrap();
         for (path, text) in files {
             let path = folder.path().join(path);
@@ -192,32 +200,32 @@ mod tests {
             inventory: Some(folder.path().join(INVENTORY)),
             ..Wanted::default()
         };
-        jobs(&wanted, &none()).map_err(|found| found.render(false))
+        jobs(&wanted, &none()).await.map_err(|found| found.render(false))
     }
 
-    #[test]
-    fn an_inventory_gives_its_hosts_their_own_way_in() {
+    #[tokio::test]
+    async fn an_inventory_gives_its_hosts_their_own_way_in() {
         let text = "[hosts.web1]\naddress = \"::1\"\nport = 2222\nuser = \"ops\"\nsudo = false\n";
-        let jobs = in_folder(&[(INVENTORY, text)], &[]).unwrap();
+        let jobs = in_folder(&[(INVENTORY, text)], &[]).await.unwrap();
         let target = &jobs.jobs[0].target;
         assert_eq!((target.name.as_str(), target.address.as_str(), target.port), ("web1", "::1", 2222));
         assert_eq!((target.user.as_str(), target.become_root), ("ops", Become::Never));
         assert!(jobs.jobs[0].tasks.len() > 10, "the built-in playbooks are there");
     }
 
-    #[test]
-    fn mistakes_in_different_files_are_told_together() {
+    #[tokio::test]
+    async fn mistakes_in_different_files_are_told_together() {
         let wrong = in_folder(
             &[(INVENTORY, "[hosts.web1]\nadress = \"::1\"\n"), ("playbooks/10-own.toml", "[[task]]\nnme = \"x\"\n")],
             &[],
         );
-        let told = wrong.unwrap_err();
+        let told = wrong.await.unwrap_err();
         assert!(told.contains("adress") && told.contains("nme"), "{told}");
     }
 
-    #[test]
-    fn an_inventory_that_was_named_must_be_there() {
-        let told = in_folder(&[], &["root@::1"]).unwrap_err();
+    #[tokio::test]
+    async fn an_inventory_that_was_named_must_be_there() {
+        let told = in_folder(&[], &["root@::1"]).await.unwrap_err();
         assert!(told.contains("there is no inventory"), "{told}");
     }
 }

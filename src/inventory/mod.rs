@@ -41,6 +41,8 @@ pub struct Host {
     pub groups: Vec<String>,
     /// The only playbooks that it gets, each with the place where it is named; all when `None`.
     pub playbooks: Option<Vec<(String, Span)>>,
+    /// The operator's own public keys, when the login is root's: what a host gets that knows no key yet.
+    pub operator_keys: Vec<String>,
     /// What the inventory sets for it, from the least to the most important.
     pub variables: Vec<Given>,
     /// Where it is declared; `None` for an address of the command line.
@@ -57,6 +59,7 @@ impl Host {
             ("address", minijinja::Value::from(self.address.as_str())),
             ("user", minijinja::Value::from(self.user.as_deref().unwrap_or(""))),
             ("groups", minijinja::Value::from(groups)),
+            ("operator_keys", minijinja::Value::from(self.operator_keys.clone())),
         ])
     }
 }
@@ -184,6 +187,7 @@ fn bare_host(inventory: Option<&Inventory>, target: &str) -> Result<Host, String
         jump: defaults.jump.and_then(|(jump, _)| read::jump(&jump, inventory.map_or(&[], |i| &i.hosts)).ok()),
         fingerprint: None,
         sudo: defaults.sudo,
+        operator_keys: Vec::new(),
         groups: Vec::new(),
         playbooks: None,
         variables: inventory.map(|inventory| inventory.variables.clone()).unwrap_or_default(),

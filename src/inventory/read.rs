@@ -256,6 +256,7 @@ impl Reader<'_> {
             jump: None,
             fingerprint: self.fingerprint(table),
             sudo: connection.sudo,
+            operator_keys: Vec::new(),
             groups: members.iter().map(|group| group.name.clone()).collect(),
             playbooks,
             variables: given,

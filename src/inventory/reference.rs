@@ -173,7 +173,7 @@ Every string may be a template in the language of Jinja: `{{ value }}`, `{% if â
 `| default('x')`, `| join(', ')`, `| length`. A string that is one whole `{{ value }}` keeps the type of its value; when that
 is `none` the key is left out. A value can never change the structure of a file. What is not defined is a mistake, told
 with file, line and column before any host is contacted. Templates read the variables, `item`, `host.name`,
-`host.address`, `host.user`, `host.groups`, and facts.
+`host.address`, `host.user`, `host.groups`, `host.operator_keys` (your own public keys, for a login as root), and facts.
 "#;
 
 fn inventory() -> String {

@@ -32,6 +32,10 @@ pub struct AuthorizedKeys {
     #[serde(default, deserialize_with = "user_or_nobody")]
     #[schemars(with = "String")]
     pub from: Option<UserName>,
+    /// Where neither `keys` nor `from` names any: public keys for a user who has none that opens a shell, so that whoever
+    /// came in by a password has a key before passwords are off.
+    #[serde(default)]
+    pub if_none: Vec<KeyLine>,
     /// Whether all other keys are removed. A user is never left without any.
     #[serde(default)]
     pub exclusive: bool,
@@ -48,7 +52,7 @@ impl AuthorizedKeys {
     }
 
     /// The keys that must be there, each once.
-    fn wanted(&self, machine: &Machine) -> Result<Vec<KeyLine>, Blocked> {
+    fn wanted(&self, machine: &Machine, state: &KeysState) -> Result<Vec<KeyLine>, Blocked> {
         let mut wanted: Vec<KeyLine> = Vec::new();
         let mut add = |key: KeyLine| {
             if !wanted.iter().any(|known| known.is_same_key(&key)) {
@@ -60,14 +64,22 @@ impl AuthorizedKeys {
             let source = machine.get(&machine::AuthorizedKeys(from.clone()))?;
             source.keys().into_iter().map(KeyLine::without_options).for_each(&mut add);
         }
+        if self.is_open() && !opens_a_shell(state) {
+            wanted.clone_from(&self.if_none);
+        }
         Ok(wanted)
+    }
+
+    /// Whether the task says nothing of which keys there are, but for a user who has none.
+    fn is_open(&self) -> bool {
+        self.keys.is_empty() && self.from.is_none()
     }
 
     /// A user is never left without a key that opens a shell. One who has such a key may keep it although the task
     /// names none: root's keys may have gone after they were given on.
     fn refuse_none(&self, state: &KeysState, wanted: &[KeyLine]) -> Result<(), Blocked> {
-        let keeps = !self.exclusive && state.keys().iter().any(|key| key.options.is_empty());
-        if !wanted.is_empty() || keeps {
+        let keeps = !self.exclusive && opens_a_shell(state);
+        if !wanted.is_empty() || keeps || self.is_open() {
             return Ok(());
         }
         let what = match &self.from {
@@ -108,6 +120,11 @@ impl AuthorizedKeys {
         };
         Err(Blocked::refused(what, "look at what put it there, move it away, then run again"))
     }
+}
+
+/// Whether one of the keys there is not tied to a command or otherwise bound.
+fn opens_a_shell(state: &KeysState) -> bool {
+    state.keys().iter().any(|key| key.options.is_empty())
 }
 
 /// The file as it should be: what is there, in its order, with wanted keys as they are wanted and missing ones added.
@@ -158,8 +175,9 @@ impl Resource for AuthorizedKeys {
         AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl ann@example\"]\n";
 
     fn check(&self, problems: &mut Problems) {
-        if self.keys.is_empty() && self.from.is_none() {
-            problems.push("keys", "no key is named", Some("name keys, or a user in `from` whose keys are taken"));
+        if self.is_open() && self.exclusive {
+            let help = "name keys, or a user in `from` whose keys are taken";
+            problems.push("exclusive", "all keys would go, and none is named", Some(help));
         }
         if self.from.as_ref() == Some(&self.user) {
             problems.push("from", "the keys of a user can not come from the same user", Some("leave `from` out"));
@@ -177,8 +195,11 @@ impl Resource for AuthorizedKeys {
 
     fn plan(&self, machine: &Machine) -> Result<Plan, Blocked> {
         let account = self.account(machine)?;
-        let wanted = self.wanted(machine)?;
         let state = machine.get(&self.question())?;
+        let wanted = self.wanted(machine, state)?;
+        if self.is_open() && wanted.is_empty() {
+            return Ok(Plan::in_sync(if opens_a_shell(state) { "there are keys" } else { "no key is declared" }));
+        }
         self.refuse_strange(state)?;
         self.refuse_none(state, &wanted)?;
         let present = state.file.content().unwrap_or_default();
@@ -188,7 +209,8 @@ impl Resource for AuthorizedKeys {
             what: format!("{} may log in as {}, and no task declares it", key.title(), self.user),
             help: Some("declare the key, or set `exclusive` to have all such keys removed".into()),
         };
-        let findings: Vec<Finding> = result.undeclared.iter().map(finding).collect();
+        let undeclared = result.undeclared.iter().filter(|_| !self.is_open());
+        let findings: Vec<Finding> = undeclared.map(finding).collect();
 
         let owner = Owner::named(self.user.as_str(), &account.group);
         let right = |state: &FileState, wanted: u32| {
@@ -236,11 +258,13 @@ impl Resource for AuthorizedKeys {
         let restricted = KeyLine { options: "restrict,pty".into(), ..one.clone() };
         let keys = proptest::sample::subsequence(vec![one, two, restricted], 0..3);
         let from = proptest::sample::select(vec![None, Some(UserName::new("root").unwrap())]);
-        (keys, from, any::<bool>())
-            .prop_map(|(keys, from, exclusive)| AuthorizedKeys {
+        let if_none = proptest::sample::subsequence(vec![key(testing::ONE), key(testing::TWO)], 0..2);
+        (keys, from, if_none, any::<bool>())
+            .prop_map(|(keys, from, if_none, exclusive)| AuthorizedKeys {
                 user: UserName::new("deploy").unwrap(),
                 keys,
                 from,
+                if_none,
                 exclusive,
             })
             .boxed()

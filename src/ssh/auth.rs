@@ -314,7 +314,7 @@ impl Login<'_> {
 
     async fn password(mut self) -> Result<Method, ConnectError> {
         let place = self.target.place();
-        let prompt = format!("Password of {place}: ");
+        let prompt = format!("Password of {place}");
         let (keyring, of) = (self.keyring, place.clone());
         let asked = self.asker.put(|| keyring.password(&of).map(Some), move |ask| ask.password(&prompt)).await;
         let Some(password) = asked.flatten() else {

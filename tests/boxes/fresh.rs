@@ -109,3 +109,20 @@ fn a_box_of_512_megabytes_becomes_ready() {
     rig.run("check", &[]).exits(0);
     rig.login("deploy", "docker version").exits(0);
 }
+
+#[test]
+fn whoever_comes_in_by_a_password_has_a_key_before_passwords_are_off() {
+    let rig = Rig::up(Suite::Bookworm);
+    let password = "correct horse";
+    rig.inside(&format!("echo 'root:{password}' | chpasswd && rm /root/.ssh/authorized_keys"));
+    rig.inside(
+        "printf 'PermitRootLogin yes\\nPasswordAuthentication yes\\n' >/etc/ssh/sshd_config.d/00-provider.conf && \
+         systemctl reload ssh",
+    );
+    // The provider's password is typed at a terminal of its own.
+    let typed = rig.typed("apply", &["--ask-password", "--tags", "deploy-user,access"], &[("Password of", password)]);
+    typed.exits(0);
+    rig.login("root", "true").exits(0);
+    rig.login("deploy", "true").exits(0);
+    assert!(rig.login_without_key("root").stderr.contains("Permission denied (publickey)."));
+}

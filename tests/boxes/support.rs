@@ -1,6 +1,7 @@
 //! A box, and the program run against it as a user would run it.
 
-use std::process::Command;
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
 
 use bedplate::sandbox::{self, Options, Sandbox, Suite};
 
@@ -45,17 +46,51 @@ impl Rig {
         command
     }
 
-    /// Runs `bedplate VERB root@BOX` with what every test of a box needs, and `more`.
-    pub(crate) fn run(&self, verb: &str, more: &[&str]) -> Ran {
-        let address = self.address();
-        let swap = format!("swap_path=/swapfile-{}", self.sandbox.name());
+    /// `VERB root@BOX` with what every test of a box needs, and `more`.
+    fn words(&self, verb: &str, more: &[&str]) -> Vec<String> {
+        let (address, swap) = (self.address(), format!("swap_path=/swapfile-{}", self.sandbox.name()));
         let mut words = vec![verb, &address, "-F", "ssh_config", "--set", "docker_source=distribution"];
         words.extend(["--set", &swap, "--set", "swap_size=64M"]);
         if verb == "apply" {
             words.push("--yes");
         }
         words.extend(more);
+        words.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Runs `bedplate VERB root@BOX` with what every test of a box needs, and `more`.
+    pub(crate) fn run(&self, verb: &str, more: &[&str]) -> Ran {
+        let words = self.words(verb, more);
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
         Ran::of(&self.command(&words).output().expect("the program runs"))
+    }
+
+    /// The same at a terminal, where each of `answers` is typed once its question stands there. What is printed counts
+    /// as standard output.
+    pub(crate) fn typed(&self, verb: &str, more: &[&str], answers: &[(&str, &str)]) -> Ran {
+        super::tools::need("script", "bsdutils");
+        let words = self.words(verb, more);
+        let program = std::iter::once(env!("CARGO_BIN_EXE_bedplate")).chain(words.iter().map(String::as_str));
+        let line = shlex::try_join(program).expect("words without a NUL");
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(self.folder.path());
+        command.env_remove("SSH_AUTH_SOCK").env("NO_COLOR", "1");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script runs");
+        let (mut keyboard, mut screen) = (child.stdin.take().expect("a pipe"), child.stdout.take().expect("a pipe"));
+        let (mut shown, mut part) = (Vec::new(), [0; 4096]);
+        let mut answers = answers.iter();
+        let mut next = answers.next();
+        while let Ok(length @ 1..) = screen.read(&mut part) {
+            shown.extend_from_slice(&part[..length]);
+            if let Some((question, answer)) = next
+                && String::from_utf8_lossy(&shown).contains(question)
+            {
+                writeln!(keyboard, "{answer}").expect("typed");
+                next = answers.next();
+            }
+        }
+        let code = child.wait().expect("an end").code().unwrap_or(-1);
+        Ran { code, stdout: String::from_utf8_lossy(&shown).into_owned(), stderr: String::new() }
     }
 
     /// Reboots the box, with its addresses and its disk.

@@ -61,6 +61,7 @@ pub fn inventory(deploy: &Deploy, said: &BTreeSet<String>, all_needed: bool, fou
             jump: connection.jump.as_ref().map(|(jump, _)| jump.clone()),
             fingerprint: None,
             sudo: None,
+            operator_keys: Vec::new(),
             groups: host.groups.clone(),
             playbooks: None,
             variables,
