@@ -23,8 +23,8 @@ struct Line<'a> {
 
 /// Runs the command.
 pub(super) fn run(command: &History, output: &Output) -> Result<Exit, Failed> {
-    let jobs = prepare::read(&command.selection)?;
     super::runtime()?.block_on(async {
+        let jobs = prepare::read(&command.selection).await?;
         let running = report::start(&report::Settings { no_bars: true, ..report::Settings::default() })?;
         let run = prepare::run_of(&jobs, &command.selection, &prepare::Manner::look("history"), &running);
         let asked = join_all(jobs.jobs.iter().map(|job| async {
