@@ -88,6 +88,12 @@ apt_reasons() {
 	if grep -q -e 'NO_PUBKEY' -e 'EXPKEYSIG' -e 'is not signed' -- "$1"; then
 		printf '%s\n' 'a repository is not signed by a key that this host knows (or the key has expired)'
 	fi
+	if grep -q -e 'is expired (invalid since' -e 'is no longer valid' -- "$1"; then
+		printf '%s\n' 'a mirror serves lists that have run out: it is no longer kept up, or somebody serves an old copy'
+	fi
+	if grep -q -i -e 'EXPSIG' -e 'signature.* expired' -- "$1"; then
+		printf '%s\n' 'the signature of a repository has run out: whoever keeps it has to sign it anew'
+	fi
 	if grep -q 'does not have a Release file' -- "$1"; then
 		printf '%s\n' 'a source in /etc/apt names a suite that its mirror does not have (any more): correct or remove it'
 	fi
