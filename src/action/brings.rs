@@ -306,7 +306,13 @@ fn docker_comes(machine: &mut Machine, systemd: bool) {
     match text {
         Some(text) if bare && systemd => {
             machine.update(&Docker::Daemon, |state| {
-                *state = DockerState { foreign: state.foreign.clone(), ..DockerState::fresh(&text) };
+                *state = DockerState {
+                    foreign: state.foreign.clone(),
+                    // The host's own, which a package does not change.
+                    uplink_mtu: state.uplink_mtu,
+                    routes: state.routes.clone(),
+                    ..DockerState::fresh(&text)
+                };
             });
             for network in networks {
                 machine.set(network, DockerNetworkState::Absent);

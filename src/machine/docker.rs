@@ -1,7 +1,8 @@
 //! Docker as its files and its socket show it: whether the daemon runs, with which configuration, its volumes, its
 //! networks. Packages and units of Docker are facts of their own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -38,6 +39,9 @@ pub struct DockerState {
     pub foreign: String,
     /// Largest packet of the interface that has the default route, in bytes; 0 when there is none.
     pub uplink_mtu: Volatile<u32>,
+    /// Networks that the host has a way to, but for those of Docker and the default route: address and length.
+    #[serde(default)]
+    pub routes: Volatile<BTreeSet<(Ipv4Addr, u8)>>,
 }
 
 /// The configuration that the running daemon has read.
@@ -60,6 +64,7 @@ impl DockerState {
             used: Volatile::new(false),
             foreign: String::new(),
             uplink_mtu: Volatile::new(1500),
+            routes: Volatile::default(),
         }
     }
 }
@@ -86,6 +91,7 @@ impl Fact for Docker {
             used: Volatile::new(fields.flag()?),
             foreign: fields.text()?.to_owned(),
             uplink_mtu: Volatile::new(fields.number()?),
+            routes: Volatile::new(fields.text()?.lines().filter_map(route).collect()),
         }])
     }
 
@@ -118,17 +124,27 @@ impl Fact for Docker {
         ];
         let foreign = prop_oneof![9 => Just(""), 1 => Just("/snap/docker")];
         let mtu = proptest::sample::select(vec![0u32, 1400, 1450, 1500, 9000]);
-        (running, proptest::bool::weighted(0.2), any::<bool>(), foreign, mtu)
-            .prop_map(|(running, swarm, data, foreign, mtu)| DockerState {
+        let routed = proptest::sample::select(vec![(10, 1), (172, 17), (172, 31), (192, 168)]);
+        let routed = routed.prop_map(|(first, second)| (Ipv4Addr::new(first, second, 0, 0), 20));
+        (running, proptest::bool::weighted(0.2), any::<bool>(), foreign, mtu, routed)
+            .prop_map(|(running, swarm, data, foreign, mtu, routed)| DockerState {
                 running,
                 swarm,
                 data,
                 used: Volatile::new(data),
                 foreign: foreign.into(),
                 uplink_mtu: Volatile::new(mtu),
+                routes: Volatile::new(BTreeSet::from([(Ipv4Addr::new(10, 0, 0, 0), 16), routed])),
             })
             .boxed()
     }
+}
+
+/// One line of what the kernel says: interface, address and mask, these in its own order of bytes.
+fn route(line: &str) -> Option<(Ipv4Addr, u8)> {
+    let mut words = line.split(' ').skip(1).map(|word| u32::from_str_radix(word, 16).map(u32::swap_bytes));
+    let (address, mask) = (words.next()?.ok()?, words.next()?.ok()?);
+    Some((Ipv4Addr::from(address), u8::try_from(mask.leading_ones()).ok()?))
 }
 
 /// Whether `question` is about a unit or package that can bring the daemon up or down.
@@ -315,11 +331,14 @@ mod tests {
 
     #[test]
     fn reads_a_daemon() {
-        let body = b"1\0text\0{\"debug\":true}\n\x000\x001\x001\0\x001450\0";
+        let body =
+            b"1\0text\0{\"debug\":true}\n\x000\x001\x001\0\x001450\0eth1 0000000A 0000FFFF\neth1 00101FAC 00F0FFFF\0";
         let state = Docker::parse(&[&Docker::Daemon], &mut Fields::new(body)).unwrap().remove(0);
         assert_eq!(state.running, Some(Loaded::Text("{\"debug\":true}\n".into())));
         assert_eq!((state.swarm, state.data, *state.uplink_mtu.reading()), (false, true, 1450));
-        let body = b"0\0none\0\x000\x000\x000\0/snap/docker\x000\0";
+        let routes: Vec<String> = state.routes.reading().iter().map(|(a, length)| format!("{a}/{length}")).collect();
+        assert_eq!(routes, ["10.0.0.0/16", "172.31.16.0/20"]);
+        let body = b"0\0none\0\x000\x000\x000\0/snap/docker\x000\0\0";
         let state = Docker::parse(&[&Docker::Daemon], &mut Fields::new(body)).unwrap().remove(0);
         assert_eq!((state.running, state.foreign.as_str()), (None, "/snap/docker"));
     }

@@ -50,6 +50,16 @@ docker_uplink() {
 	done </proc/net/route
 }
 
+# docker_routes: interface, destination and mask of each way that Docker has not made, a line each, as the kernel has it.
+docker_routes() {
+	while read -r docker_name docker_line _ _ _ _ _ docker_mask _; do
+		case $docker_name in
+			Iface | docker* | br-* | veth*) ;;
+			*) [ "$docker_mask" = 00000000 ] || printf '%s %s %s\n' "$docker_name" "$docker_line" "$docker_mask" ;;
+		esac
+	done </proc/net/route
+}
+
 # docker_used: whether there are images, containers or volumes.
 docker_used() {
 	for docker_path in "$docker_data"/image/*/imagedb/content/sha256/* "$docker_data"/containers/* "$docker_data"/volumes/*/_data; do
@@ -59,7 +69,7 @@ docker_used() {
 }
 
 # docker_probe: whether it runs; what configuration it has loaded (a word, then the text); whether it is in a swarm;
-# whether Docker has been here; whether it keeps anything; a Docker of other origin; the packet size of the uplink.
+# whether Docker has been here; whether it keeps anything; a Docker of other origin; the packet size of the uplink; routes.
 docker_probe() {
 	docker_foreign=''
 	docker_loaded=''
@@ -105,6 +115,7 @@ docker_probe() {
 	bp_field "$docker_foreign"
 	docker_uplink
 	bp_field "$docker_mtu"
+	bp_field "$(docker_routes)"
 }
 
 # docker_volumes NAME...: for each whether it is there, and its options as Docker keeps them (JSON; may be empty). The

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Change, Plan, Problems, Resource};
+use super::{Change, Plan, Problems, Resource, docker_pools};
 use crate::action::ConfigureDocker;
 use crate::action::docker::Takeover;
 use crate::action::file::Found;
@@ -43,6 +43,10 @@ pub struct DockerDaemon {
     /// 1500 bytes (private networks of some providers), a number sets it, empty leaves it alone.
     #[serde(default)]
     pub mtu: String,
+    /// `auto` takes Docker's networks from other addresses where its own choice would cover a network that the host has
+    /// a way to (a VPC, a VPN): connections to that would end at Docker. Empty leaves it alone; networks that exist stay.
+    #[serde(default)]
+    pub address_pools: String,
     /// Any other settings, as Docker's documentation of `daemon.json` names them. Tables are merged, all else replaced.
     #[serde(default)]
     pub settings: Map<String, Value>,
@@ -100,6 +104,11 @@ impl DockerDaemon {
         }
         if let Some(mtu) = self.wanted_mtu(&settings, *state.uplink_mtu.reading()) {
             settings.insert("mtu".into(), mtu.into());
+        }
+        if self.address_pools == "auto"
+            && let Some(pools) = docker_pools::instead(&settings, state.routes.reading())
+        {
+            settings.insert(docker_pools::KEY.into(), pools);
         }
         for (key, value) in &self.settings {
             merge(&mut settings, key, value.clone());
@@ -201,7 +210,7 @@ fn path() -> Option<AbsPath> {
 impl Resource for DockerDaemon {
     const NAME: &'static str = "docker_daemon";
     const EXAMPLE: &'static str = "log_driver = \"local\"\nlog_max_size = \"10m\"\nlog_max_files = 5\n\
-        live_restore = true\nmtu = \"auto\"\nsettings = { icc = false }\nremove = [\"debug\"]\n";
+        live_restore = true\nmtu = \"auto\"\naddress_pools = \"auto\"\nsettings = { icc = false }\nremove = [\"debug\"]\n";
 
     fn check(&self, problems: &mut Problems) {
         if !matches!(self.log_driver.as_str(), "" | "local" | "json-file") {
@@ -217,6 +226,13 @@ impl Resource for DockerDaemon {
         }
         if !matches!(self.mtu.as_str(), "" | "auto") && self.mtu.parse::<u32>().is_err() {
             problems.push("mtu", "this is neither `auto` nor a number of bytes", None);
+        }
+        if !matches!(self.address_pools.as_str(), "" | "auto") {
+            problems.push(
+                "address_pools",
+                "this is neither `auto` nor empty",
+                Some("write settings = { default-address-pools = [{ base = \"…\", size = 24 }] }"),
+            );
         }
         if self.settings.contains_key("hosts") {
             problems.push(
@@ -294,6 +310,7 @@ impl Resource for DockerDaemon {
                 log_max_files,
                 live_restore,
                 mtu: mtu.into(),
+                address_pools: if log_max_files == 1 { String::new() } else { "auto".into() },
                 settings: parse(settings).unwrap(),
                 remove,
             })
@@ -325,6 +342,7 @@ mod tests {
             log_max_files: 5,
             live_restore: Some(true),
             mtu: "auto".into(),
+            address_pools: "auto".into(),
             settings: parse(settings).unwrap(),
             remove: vec!["debug".into()],
         }

@@ -32,6 +32,7 @@ pub mod docker_daemon;
 pub mod docker_engine;
 pub mod docker_firewall;
 pub mod docker_network;
+mod docker_pools;
 pub mod docker_volume;
 mod edit;
 pub mod field;
