@@ -11,7 +11,8 @@ use super::sshd_foreign::{self, Wanted};
 use super::sshd_setting::{self, Setting};
 use super::{Change, Plan, Problems, Resource, WayIn};
 use crate::action::sshd::FileEdit;
-use crate::action::{ConfigureSshd, PruneModuli};
+use crate::action::unit::Verb;
+use crate::action::{ConfigureSshd, ControlUnit, PruneModuli};
 use crate::base::Diff;
 use crate::base::event::Finding;
 use crate::base::name::{AbsPath, UnitName, UserName};
@@ -27,7 +28,8 @@ use crate::machine::{
 /// They are written to `/etc/ssh/sshd_config.d/00-bedplate.conf`, which outranks other files; a line of somebody else
 /// that would outrank it is commented out, and the file as it was is kept beside it. The host judges the new
 /// configuration on a copy before anything is touched, and what counts is what `sshd -T` says for each login. The
-/// change runs under the guard: if no new login gets in, the host puts everything back by itself.
+/// change runs under the guard: if no new login gets in, the host puts everything back by itself. An sshd that would not
+/// start at boot is enabled.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sshd {
@@ -144,6 +146,25 @@ fn in_words_of(name: &'static str, value: String, says: &SshLoginState) -> Vec<W
     found
 }
 
+fn unit(name: &str) -> Option<Unit> {
+    UnitName::new(name).ok().map(Unit)
+}
+
+fn control(verb: Verb) -> Option<Change> {
+    unit("ssh.service").map(|unit| Change::by(ControlUnit { unit: unit.0, verb }))
+}
+
+/// What lets sshd start at boot, where nothing does: the next reboot would lock everybody out.
+fn at_boot(machine: &Machine, by_socket: bool) -> Result<Option<Verb>, Blocked> {
+    let Some(unit) = unit("ssh.service") else { return Ok(None) };
+    let service = machine.get(&unit)?;
+    Ok(match (service.masked, service.enabled) {
+        (true, _) => Some(Verb::Unmask),
+        (false, Some(false)) if service.exists && !by_socket => Some(Verb::Enable),
+        _ => None,
+    })
+}
+
 /// The text of our drop-in.
 fn text(wanted: &[Wanted], ports: Option<&BTreeSet<u16>>) -> String {
     let mut text = String::from(
@@ -188,7 +209,7 @@ impl Resource for Sshd {
         let mut facts: Vec<Question> = vec![Here::Here.into(), Session::Here.into()];
         facts.extend(self.logins().into_iter().map(Question::from));
         facts.extend(self.needed_logins());
-        facts.extend(UnitName::new("ssh.socket").ok().map(|unit| Question::from(Unit(unit))));
+        facts.extend(["ssh.socket", "ssh.service"].into_iter().filter_map(unit).map(Question::from));
         facts
     }
 
@@ -248,9 +269,14 @@ impl Resource for Sshd {
                 "look for an `Include` of another folder in /etc/ssh/sshd_config, and take it out",
             ));
         }
-        let socket = UnitName::new("ssh.socket").map(Unit).map(|unit| machine.get(&unit));
-        let socket = matches!(socket, Ok(Ok(state)) if state.active == Active::Active);
-        let mut changes = Vec::new();
+        let socket = unit("ssh.socket").and_then(|unit| machine.known(&unit));
+        let at_boot = at_boot(machine, socket.is_some_and(|socket| socket.enabled == Some(true)))?;
+        let socket = socket.is_some_and(|socket| socket.active == Active::Active);
+        if let Some(unmask) = at_boot.as_ref().filter(|verb| **verb == Verb::Unmask).and_then(|verb| control(*verb)) {
+            // What the mask hides shows after it is gone; the task is then decided again.
+            return Ok(Plan::changes(vec![unmask], ""));
+        }
+        let mut changes: Vec<Change> = at_boot.and_then(control).into_iter().collect();
         let group_exchange = meets.get("kexalgorithms").is_some_and(|list| list.contains(GROUP_EXCHANGE));
         if group_exchange && config.short_moduli && self.algorithms == Algorithms::Strong {
             changes.push(Change::by(PruneModuli));

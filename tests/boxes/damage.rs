@@ -118,6 +118,7 @@ const KINDS: &[Kind] = &[
             "awk '$5 >= 3071 { $5 = 2047; print; exit }' /etc/ssh/moduli >/tmp/short && cat /tmp/short >>/etc/ssh/moduli && rm /tmp/short",
         ],
     ),
+    (&["sshd"], &["systemctl -q disable ssh.service", "systemctl -q mask ssh.service"]),
     // Swap.
     (&["swap file"], &["swapoff $swap", "swapoff $swap && rm $swap", "chmod 0644 $swap"]),
     (&["swap file"], &["sed -i '\\,^/swapfile,d' /etc/fstab", "sed -i 's/none swap sw/none swap noauto/' /etc/fstab"]),
@@ -256,6 +257,8 @@ pub(crate) fn all(luck: &mut Luck) -> Vec<Damage> {
     let mut all: Vec<Damage> =
         every().into_iter().flat_map(|kind| if whole { kind } else { vec![luck.pick(&kind).clone()] }).collect();
     luck.shuffle(&mut all);
+    // What leaves something behind comes last, so that the others are compared with a host as it should be.
+    all.sort_by_key(|damage| damage.stays);
     all
 }
 

@@ -112,7 +112,7 @@ fn drift_machine(take: usize) {
 
 #[test]
 fn random_damage_is_named_and_exactly_it_is_repaired() {
-    drift_machine(8);
+    drift_machine(6);
 }
 
 #[test]
