@@ -128,7 +128,15 @@ impl Rendered<'_> {
         }
         let field = if field.is_empty() { kind.to_owned() } else { field };
         if self.origin(range).is_some_and(|origin| origin.shown.is_none()) {
-            return self.at(Diagnostic::error(format!("`{field}` can not be this secret")), range, "");
+            let wrong = self.at(Diagnostic::error(format!("`{field}` can not be this secret")), range, "");
+            // What repeats the value is left out, and so is serde's own, which always does.
+            let rule = message.split_once(": ").map_or(message, |(_, rule)| rule);
+            let ours = !message.starts_with("invalid ") && !message.starts_with("unknown ");
+            let rule = Some(rule).filter(|rule| ours && self.secrets.redact(rule) == *rule);
+            return match rule {
+                Some(rule) => wrong.help(rule),
+                None => wrong,
+            };
         }
         if let Some(name) = quoted(message, "unknown variant") {
             let diagnostic = self.at(Diagnostic::error(format!("`{field}` can not be `{name}`")), range, "");
