@@ -115,7 +115,7 @@ fn storage(suite: Suite, filesystem: &str) {
     bench.repairs("umount /srv/scratch", &["mount"]);
     bench.repairs("umount /srv/bound; sed -i '/bound/d' /etc/fstab", &["mount"]);
     bench.repairs("chown root /mnt/data/storage", &["volume"]);
-    bench.repairs("sed -i 's/,nofail//' /etc/fstab", &["volume"]);
+    bench.repairs("sed -i '/ .mnt.data /s/,nofail//' /etc/fstab", &["volume"]);
     // `atime` alone would leave what is there, by mount(2).
     bench.repairs("mount -o remount,strictatime /mnt/data", &["volume"]);
     bench.repairs("umount /srv/bound /mnt/data", &["volume", "mount"]);
