@@ -88,12 +88,12 @@ fn converged() -> (Rig, Machine) {
     (rig, facts)
 }
 
-fn drift_machine(take: usize) {
+fn drift_machine(chosen: impl FnOnce(Vec<Damage>) -> Vec<Damage>) {
     let mut luck = Luck::new();
     let (mut rig, mut facts) = converged();
-    let damages = damage::all(&mut luck);
+    let damages = chosen(damage::all(&mut luck));
     let mut wrong = Vec::new();
-    for damage in damages.iter().take(take) {
+    for damage in &damages {
         let begun = Instant::now();
         let result = drift(&rig, &facts, damage);
         println!("{:4.1} s  {}", begun.elapsed().as_secs_f32(), damage.line);
@@ -107,18 +107,20 @@ fn drift_machine(take: usize) {
             facts = self::facts(&rig).expect("a box that answers");
         }
     }
-    assert!(wrong.is_empty(), "{} of {} damages:\n{}", wrong.len(), damages.len().min(take), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{} of {} damages:\n{}", wrong.len(), damages.len(), wrong.join("\n"));
 }
 
 #[test]
 fn random_damage_is_named_and_exactly_it_is_repaired() {
-    drift_machine(6);
+    // Packages that come back take their time.
+    let quick = |damage: &Damage| !damage.line.starts_with("apt-get");
+    drift_machine(|all| all.into_iter().filter(quick).take(5).collect());
 }
 
 #[test]
 #[ignore = "full tier: dozens of damages, minutes"]
 fn every_kind_of_damage_is_named_and_exactly_it_is_repaired() {
-    drift_machine(usize::MAX);
+    drift_machine(|all| all);
 }
 
 #[test]
