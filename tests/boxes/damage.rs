@@ -94,7 +94,6 @@ const KINDS: &[Kind] = &[
             "iptables -I ufw-user-input -j ACCEPT",
             "iptables -F && iptables -P INPUT ACCEPT",
             "ip6tables -F ufw6-user-input",
-            "iptables -D INPUT -j ufw-after-input",
         ],
     ),
     (&["firewall"], &["iptables -P INPUT ACCEPT", "ip6tables -P INPUT ACCEPT", "iptables -P FORWARD ACCEPT"]),
