@@ -41,6 +41,7 @@ pub mod action;
 pub mod base;
 pub mod cli;
 pub mod engine;
+pub mod handoff;
 pub mod inventory;
 pub mod machine;
 pub mod plan;

@@ -91,6 +91,32 @@ pub struct Finding {
     pub help: Option<String>,
 }
 
+/// What a check of the readiness gate came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Readiness {
+    /// As the deployer needs it.
+    Ready,
+    /// The deployer will work; its owner should know all the same.
+    Warning,
+    /// The deployer would fail.
+    NotReady,
+}
+
+/// One check of the readiness gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReadyCheck {
+    /// A short stable name, such as `docker-server`.
+    pub check: String,
+    /// What it came to.
+    pub readiness: Readiness,
+    /// What was found, and why that matters.
+    pub what: String,
+    /// What to do; absent where nothing is to be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
 /// How many tasks came to what on one host, or on all of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tally {
@@ -260,6 +286,8 @@ pub enum EventKind {
         /// How long it took.
         took_ms: u64,
     },
+    /// A check of the readiness gate is done.
+    ReadyChecked(ReadyCheck),
     /// A host failed; it is done with.
     HostFailed(Failure),
     /// A host is done with.
@@ -295,6 +323,7 @@ impl EventKind {
             EventKind::GuardConfirmed { .. } => "guard_confirmed",
             EventKind::GuardRestored { .. } => "guard_restored",
             EventKind::Verified { .. } => "verified",
+            EventKind::ReadyChecked(_) => "ready_checked",
             EventKind::HostFailed(_) => "host_failed",
             EventKind::HostFinished { .. } => "host_finished",
             EventKind::RunFinished { .. } => "run_finished",

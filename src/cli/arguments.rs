@@ -73,6 +73,8 @@ pub enum Command {
     Check(Check),
     /// Show what will change, do it, and prove it by a second look.
     Apply(Apply),
+    /// Show whether Kamal will work: a new login as its user, and all that it needs. Changes nothing.
+    Ready(Ready),
     /// Show what is true of a host.
     Facts(Facts),
     /// Tell what a resource takes, what a variable is for, what a playbook does.
@@ -193,6 +195,14 @@ pub struct Apply {
     /// Seconds that a host waits for a new login before it takes back a change that could lock you out.
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(20..=900))]
     pub window: u64,
+}
+
+/// `bedplate ready`.
+#[derive(Debug, Args)]
+pub struct Ready {
+    /// Which hosts and tasks.
+    #[command(flatten)]
+    pub selection: Selection,
 }
 
 /// `bedplate facts`.

@@ -23,6 +23,7 @@ mod init;
 mod logging;
 mod prepare;
 mod prompt;
+mod ready;
 mod replay;
 mod sandbox;
 
@@ -99,6 +100,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failed> {
     match &arguments.command {
         Command::Check(command) => check::run(command, output),
         Command::Apply(command) => apply::run(command, output),
+        Command::Ready(command) => ready::run(command, output),
         Command::Facts(command) => facts::run(command, output),
         Command::Explain(command) => explain::run(command),
         Command::History(command) => history::run(command, output),

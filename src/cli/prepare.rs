@@ -15,7 +15,7 @@ use crate::base::name::HostName;
 use crate::engine::jobs::{Jobs, Wanted};
 use crate::engine::record::Operator;
 use crate::engine::saved::{self, SavedFacts};
-use crate::engine::{self, Consent, Consented, Mode, Run, consent, jobs};
+use crate::engine::{self, Consent, Consented, Job, Mode, Run, consent, jobs};
 use crate::playbook::Settings;
 use crate::report::{self, Running, Stage};
 use crate::ssh::config::{Myself, SshConfig};
@@ -159,13 +159,24 @@ fn counted(count: usize, what: &str) -> String {
 
 /// Runs `jobs` and draws them. Gives what the process ends with.
 pub(super) async fn run(jobs: Jobs, selection: &Selection, output: &Output, manner: &Manner) -> Result<Exit, Failed> {
+    drawn(jobs, selection, output, manner, |jobs, run| Box::pin(engine::run(jobs, run, manner.command))).await
+}
+
+/// Does `work` and draws what it tells. Gives what the process ends with.
+pub(super) async fn drawn<'a>(
+    jobs: Jobs,
+    selection: &Selection,
+    output: &Output,
+    manner: &Manner,
+    work: impl FnOnce(Vec<Job>, Run) -> futures::future::BoxFuture<'a, Exit>,
+) -> Result<Exit, Failed> {
     let running = report::start(&super::settings(output, super::setting_rows(&jobs)))?;
     let run = run_of(&jobs, selection, manner, &running);
     let stop = run.stop.clone();
     let Running { events, done, .. } = running;
     drop(events);
     let ended = tokio::select! {
-        exit = engine::run(jobs.jobs, run, manner.command) => Ok(exit),
+        exit = work(jobs.jobs, run) => Ok(exit),
         failed = twice_interrupted(stop) => Err(failed),
     };
     let exit = ended?;

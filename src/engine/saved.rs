@@ -10,7 +10,8 @@ use crate::base::Exit;
 use crate::base::event::{EventKind, Failure, Tally};
 use crate::base::name::HostName;
 use crate::machine::{Machine, Probe, System};
-use crate::plan;
+use crate::plan::{self, Task};
+use crate::ssh::Target;
 
 /// The version of [`SavedFacts`].
 pub const FACTS_VERSION: u32 = 1;
@@ -31,7 +32,7 @@ pub struct SavedFacts {
 /// Asks a host everything that its tasks want to know, and nothing else. Errors: why there is no answer, and what the
 /// process ends with.
 pub async fn facts(job: &Job, run: &Run) -> Result<Machine, (Failure, Exit)> {
-    look(job, run).await.map_err(|stop| (*stop.failure, stop.exit))
+    facts_by(&job.target, &job.tasks, run).await
 }
 
 /// What the host remembers of earlier runs, oldest first. Errors: why there is no answer, and what the process ends with.
@@ -48,10 +49,15 @@ async fn read_journal(job: &Job, run: &Run) -> Result<Vec<JournalEntry>, Stop> {
     Ok(entries)
 }
 
-async fn look(job: &Job, run: &Run) -> Result<Machine, Stop> {
-    let connection = run.connector.connect(&job.target).await?;
+/// The same over a way in that is not the job's own.
+pub async fn facts_by(target: &Target, tasks: &[Task], run: &Run) -> Result<Machine, (Failure, Exit)> {
+    look(target, tasks, run).await.map_err(|stop| (*stop.failure, stop.exit))
+}
+
+async fn look(target: &Target, tasks: &[Task], run: &Run) -> Result<Machine, Stop> {
+    let connection = run.connector.connect(target).await?;
     let mut shell = connection.shell().await?;
-    let (machine, _) = probe::look_and_plan(&mut shell, &job.tasks).await?;
+    let (machine, _) = probe::look_and_plan(&mut shell, tasks).await?;
     shell.close();
     connection.close().await;
     Ok(machine)

@@ -196,6 +196,11 @@ impl Human {
                 let text = format!("{system}; {login}{} in {took}", count(*facts, "fact"));
                 self.note(Some(at), "·", Tone::Faint, &text, None);
             }
+            EventKind::ReadyChecked(check) => {
+                let paper = self.style.answer;
+                let host = self.prefix(Some(at), paper.cells() / 3);
+                self.say(Outlet::Answer, &super::ready::check(&host, check, paper));
+            }
             EventKind::Planned { tasks, .. } => match before {
                 None => self.waiting.push(at),
                 Some(before) => self.replanned(at, tasks, &before),

@@ -13,6 +13,7 @@ mod human;
 mod ink;
 mod json;
 mod plan;
+mod ready;
 #[cfg(test)]
 mod samples;
 mod screen;

@@ -178,6 +178,7 @@ impl HostStory {
                 self.phase = Phase::Probing;
             }
             EventKind::Note { text } => self.notes.push(text.clone()),
+            EventKind::ReadyChecked(_) => self.phase = Phase::Verifying,
             EventKind::ProbeFinished { system, .. } => {
                 self.system.clone_from(system);
                 self.phase = Phase::Planning;

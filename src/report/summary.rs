@@ -69,6 +69,9 @@ fn symbol(host: &HostStory, check: bool) -> (&'static str, Tone) {
 
 /// The whole summary.
 pub(super) fn lines(story: &Story, paper: Paper) -> Vec<String> {
+    if story.command == "ready" {
+        return super::ready::summary(story, paper);
+    }
     let check = story.is_check();
     let width = paper.cells();
     let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);

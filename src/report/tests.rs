@@ -8,7 +8,7 @@ use super::ink::cells;
 use super::story::Story;
 use super::*;
 use super::{html, samples};
-use crate::base::event::{EventKind, Failure, Finding, PlannedChange, Tally, TaskPlan, Verdict};
+use crate::base::event::{EventKind, Failure, Finding, PlannedChange, Readiness, ReadyCheck, Tally, TaskPlan, Verdict};
 use crate::base::name::HostName;
 use crate::base::{Diff, Digest, exit};
 
@@ -313,7 +313,7 @@ fn kind(whole: bool) -> impl Strategy<Value = EventKind> {
     let failure = (text(), option::of(text()), vec(text(), 0..3), option::of(text()), option::of(text()))
         .prop_map(|(what, place, said, state, help)| Failure { what, place, said, state, help });
     let ends = || prop::sample::select(exit::ALL.to_vec());
-    let commands = prop::sample::select(vec!["check", "apply", "migrate"]);
+    let commands = prop::sample::select(vec!["check", "apply", "migrate", "ready"]);
     let differs = vec((1usize..9, text(), text()), 0..3);
     prop_oneof![
         (commands, vec(text(), 0..3), text(), vec(host_name(), 0..4)).prop_map(
@@ -324,6 +324,15 @@ fn kind(whole: bool) -> impl Strategy<Value = EventKind> {
         text().prop_map(|address| EventKind::HostConnecting { address }),
         (text(), any::<u64>()).prop_map(|(user, took_ms)| EventKind::HostConnected { user, took_ms }),
         text().prop_map(|text| EventKind::Note { text }),
+        (
+            text(),
+            prop::sample::select(vec![Readiness::Ready, Readiness::Warning, Readiness::NotReady]),
+            text(),
+            option::of(text())
+        )
+            .prop_map(|(check, readiness, what, help)| {
+                EventKind::ReadyChecked(ReadyCheck { check, readiness, what, help })
+            }),
         (text(), 0usize..99, any::<u64>()).prop_map(|(system, facts, took_ms)| EventKind::ProbeFinished {
             system,
             facts,

@@ -383,6 +383,7 @@ impl Half {
             method: method.text,
             methods_offered: method.methods,
             server: self.greeting.lines().1.unwrap_or_default(),
+            offers: self.greeting.offers(),
             banner: learned.banner,
             kex: learned.kex,
             cipher: learned.cipher,

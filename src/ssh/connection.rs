@@ -35,6 +35,8 @@ pub struct Login {
     pub methods_offered: Vec<String>,
     /// The server's version, such as `SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u10`.
     pub server: String,
+    /// The algorithms that the server offers; empty where they were not seen.
+    pub offers: super::Offers,
     /// The server's banner before the login.
     pub banner: Option<String>,
     /// The key exchange.

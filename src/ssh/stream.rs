@@ -11,8 +11,10 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
-/// Most bytes of the greeting that are kept.
-const GREETING: usize = 512;
+use super::offers::Offers;
+
+/// Most bytes of the greeting that are kept: room for the version and the server's lists of algorithms.
+const GREETING: usize = 8192;
 
 /// Any two-way byte stream.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -28,6 +30,11 @@ impl Greeting {
             let room = GREETING.saturating_sub(kept.len());
             kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
+    }
+
+    /// What the server offers.
+    pub(super) fn offers(&self) -> Offers {
+        self.0.lock().ok().and_then(|kept| Offers::read(&kept)).unwrap_or_default()
     }
 
     /// The lines before the version, and the version (`SSH-2.0-…`).

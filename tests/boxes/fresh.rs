@@ -81,6 +81,7 @@ fn main_path(suite: Suite) {
     rig.run("check", &[]).exits(0);
     make_image(&rig);
     is_ready(&rig);
+    rig.run("ready", &[]).exits(0);
     rig.reboot();
     is_ready(&rig);
     rig.run("check", &[]).exits(0);

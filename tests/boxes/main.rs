@@ -22,6 +22,7 @@ mod fresh;
 mod own_host;
 #[path = "../tools/ran.rs"]
 mod ran;
+mod ready;
 mod recorded;
 mod repository;
 mod storage;

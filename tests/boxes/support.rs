@@ -46,6 +46,13 @@ impl Rig {
         command
     }
 
+    /// Writes a file in the working folder.
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        let path = self.folder.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
+        std::fs::write(path, text).expect("a file");
+    }
+
     /// `VERB root@BOX` with what every test of a box needs, and `more`.
     fn words(&self, verb: &str, more: &[&str]) -> Vec<String> {
         let (address, swap) = (self.address(), format!("swap_path=/swapfile-{}", self.sandbox.name()));

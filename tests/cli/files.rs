@@ -97,3 +97,18 @@ fn a_deploy_yml_that_names_nobody_stops_before_anything_is_contacted() {
     desk.run(&["check"]).exits(4).complains("there is no host in config/deploy.yml");
     desk.run(&["check", "-d", "prod"]).exits(4).complains("there is no config/deploy.prod.yml");
 }
+
+#[test]
+fn the_gate_shows_what_it_would_ask_and_tells_who_is_not_there() {
+    let desk = Desk::new();
+    desk.write("config/deploy.yml", &DEPLOY.replace("localhost:5555", "ghcr.io"));
+    let script = desk.run(&["ready", "--show-script"]).exits(0).stdout;
+    for part in ["# 127.0.0.2: asks what Kamal's user finds", "look_docker", "look_registry ghcr.io"] {
+        assert!(script.contains(part), "`{part}` is not in\n{script}");
+    }
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+    let port = format!("port: {closed}");
+    desk.write("config/deploy.yml", &DEPLOY.replace("127.0.0.2", "127.0.0.1").replace("port: 2222", &port));
+    let ran = desk.run(&["ready", "web", "-F", "none"]).exits(3).complains("refuses connections");
+    assert!(ran.stdout.contains("unreachable"), "{}", ran.stdout);
+}

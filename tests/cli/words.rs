@@ -11,7 +11,7 @@ fn a_mistyped_command_is_bad_input() {
 #[test]
 fn help_and_version_are_no_mistakes() {
     let desk = Desk::new();
-    for verb in ["check", "apply", "facts", "init", "sandbox", "demo", "replay"] {
+    for verb in ["check", "apply", "facts", "ready", "init", "sandbox", "demo", "replay"] {
         let help = desk.run(&[verb, "--help"]).exits(0);
         assert!(help.stdout.contains("Usage:") && help.stderr.is_empty(), "{verb}: {}", help.stderr);
     }

@@ -1,0 +1,202 @@
+//! Each thing that can be amiss, alone, on a host where all else is well.
+
+use crate::base::Diagnostics;
+use crate::playbook::Memory;
+
+use super::*;
+
+const APP: &str = "service: shop\nimage: ann/shop\nservers: [203.0.113.5]\nregistry: { server: ghcr.io, username: ann, password: [PASSWORD] }\nbuilder: { arch: amd64 }\nproxy: { host: shop.example.com }\nvolumes: [/srv/shop:/data]\n";
+
+fn app(text: &str) -> Deploy {
+    let mut found = Diagnostics::new();
+    let files = Memory::of([(deploy::FILE, text)]);
+    deploy::load(&files, None, &std::collections::BTreeMap::new(), &mut found)
+        .unwrap_or_else(|| panic!("{}", found.render(false)))
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split(',').map(str::to_owned).collect()
+}
+
+/// A host on which nothing is amiss.
+fn well(deploy: &Deploy) -> Case<'_> {
+    let here: IpAddr = "203.0.113.5".parse().unwrap();
+    Case {
+        user: "deploy",
+        look: Look {
+            docker: Docker {
+                client: true,
+                status: 0,
+                said: "28.1.1".into(),
+                info: "/var/lib/docker|linux|[name=seccomp]".into(),
+                network: "bridge".into(),
+                containers: Vec::new(),
+            },
+            ports: vec![22],
+            user: "deploy".into(),
+            home: "/home/deploy".into(),
+            home_writable: true,
+            scp: true,
+            machine: "x86_64".into(),
+            time: 1_700_000_000,
+            synchronised: "yes".into(),
+            swaps: vec!["/swapfile".into()],
+            free: vec![("/var/lib/docker".into(), 20_000_000)],
+            registry: Some(("curl".into(), 0, String::new())),
+            folders: vec![(true, "1000".into())],
+            ..Look::default()
+        },
+        folders: vec!["/srv/shop".into()],
+        offers: Offers {
+            kex: words("curve25519-sha256,ecdh-sha2-nistp256"),
+            host_keys: words("ssh-ed25519"),
+            ciphers: words("chacha20-poly1305@openssh.com,aes256-gcm@openssh.com"),
+            macs: words("hmac-sha2-256-etm@openssh.com"),
+        },
+        deploy: Some(deploy),
+        proxy_ports: vec![80, 443],
+        knocks: Some(vec![(80, Seen::Closed), (443, Seen::Open)]),
+        now: 1_700_000_010,
+        secrets: (BTreeSet::from(["PASSWORD".to_owned()]), vec![".kamal/secrets".into()]),
+        names: vec![("shop.example.com".into(), BTreeSet::from([here]))],
+        addresses: BTreeSet::from([here]),
+        forwarding: Some("yes".into()),
+        plan: Some(Ok(Vec::new())),
+    }
+}
+
+#[test]
+fn where_nothing_is_amiss_all_is_ready() {
+    let deploy = app(APP);
+    let wrong: Vec<ReadyCheck> =
+        judge(&well(&deploy)).into_iter().filter(|check| check.readiness != Readiness::Ready).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// A row: what is changed, and the one check that it changes, with what, and a part of its help.
+type Row = (fn(&mut Case<'_>), &'static str, Readiness, &'static str);
+
+#[test]
+fn each_thing_amiss_is_told_by_its_own_line_with_its_fix() {
+    use Readiness::{NotReady, Warning};
+    let rows: [Row; 32] = [
+        (
+            |case| case.offers.kex = words("curve25519-sha256"),
+            "ssh-algorithms",
+            NotReady,
+            "`KexAlgorithms` of sshd_config",
+        ),
+        (
+            |case| case.offers.ciphers = words("chacha20-poly1305@openssh.com"),
+            "ssh-algorithms",
+            NotReady,
+            "aes256-gcm@openssh.com",
+        ),
+        (|case| case.offers.macs = words("umac-128-etm@openssh.com"), "ssh-algorithms", NotReady, "hmac-sha2-512-etm"),
+        (|case| case.offers.host_keys = words("ssh-dss"), "ssh-algorithms", NotReady, "`HostKeyAlgorithms`"),
+        (|case| case.offers = Offers::default(), "ssh-algorithms", Warning, "sshd -T"),
+        (|case| case.look.home_writable = false, "home", NotReady, "chown -R deploy"),
+        (|case| case.look.scp = false, "scp", NotReady, "openssh-client"),
+        (|case| case.look.locks = words(".kamal/lock-shop"), "lock", NotReady, "kamal lock release"),
+        (|case| case.look.docker.client = false, "docker", NotReady, "bedplate apply"),
+        (
+            |case| (case.look.docker.status, case.look.docker.said) = (1, "permission denied while trying".into()),
+            "docker",
+            NotReady,
+            "group docker",
+        ),
+        (
+            |case| (case.look.docker.status, case.look.docker.said) = (1, "Cannot connect to the Docker daemon".into()),
+            "docker",
+            NotReady,
+            "systemctl status docker",
+        ),
+        (|case| case.look.docker.said = "20.10.24+dfsg1".into(), "docker", Warning, "docker_source"),
+        (|case| case.look.docker.said = "19.03.1".into(), "docker", NotReady, "24 or newer"),
+        (|case| case.look.docker.info = "|linux|[name=rootless]".into(), "docker-root", NotReady, "service"),
+        (|case| case.look.docker.network = "macvlan".into(), "network", NotReady, "docker network rm kamal"),
+        (|case| case.look.ports.push(80), "port-80", NotReady, "ss -ltnp 'sport = :80'"),
+        (
+            |case| {
+                case.look.docker.containers = vec![("nginx".into(), "0.0.0.0:443->443/tcp, [::]:443->443/tcp".into())]
+            },
+            "port-443",
+            NotReady,
+            "docker rm -f nginx",
+        ),
+        (|case| case.knocks = Some(vec![(80, Seen::Filtered)]), "reach-80", NotReady, "firewall_rules"),
+        (|case| case.knocks = None, "reach", Warning, "jump host"),
+        (
+            |case| {
+                case.look.docker.containers = vec![("db".into(), "0.0.0.0:5432->5432/tcp, 127.0.0.1:9->9/tcp".into())];
+                case.knocks = Some(vec![(5432, Seen::Open), (9, Seen::Open)]);
+            },
+            "published",
+            Warning,
+            "127.0.0.1:5432",
+        ),
+        (|case| case.look.registry = Some(("curl".into(), 6, "could not resolve".into())), "registry", NotReady, "DNS"),
+        (|case| case.look.registry = Some((String::new(), 0, String::new())), "registry", Warning, "install curl"),
+        (|case| case.look.folders = vec![(false, String::new())], "folders", Warning, "install -d"),
+        (|case| case.look.free = vec![("/var/lib/docker".into(), 500_000)], "disk", NotReady, "docker system prune"),
+        (|case| case.look.swaps.clear(), "swap", Warning, "bedplate apply"),
+        (|case| case.now += 3600, "clock", NotReady, "timedatectl"),
+        (|case| case.look.reboot = true, "reboot", Warning, "reboot it"),
+        (|case| case.look.half_installed = words("libc6"), "packages", NotReady, "dpkg --configure -a"),
+        (|case| case.look.machine = "aarch64".into(), "architecture", NotReady, "arch: arm64"),
+        (|case| case.secrets.0.clear(), "secrets", NotReady, "PASSWORD=$PASSWORD"),
+        (
+            |case| case.names[0].1 = BTreeSet::from(["203.0.113.9".parse().unwrap()]),
+            "dns",
+            Warning,
+            "point it to the host",
+        ),
+        (|case| case.plan = Some(Ok(words("ufw,sshd"))), "in-sync", NotReady, "bedplate apply"),
+    ];
+    let deploy = app(APP);
+    for (change, check, readiness, help) in rows {
+        let mut case = well(&deploy);
+        change(&mut case);
+        let amiss: Vec<ReadyCheck> =
+            judge(&case).into_iter().filter(|check| check.readiness != Readiness::Ready).collect();
+        let [only] = &amiss[..] else { panic!("{check}: {amiss:#?}") };
+        assert_eq!((only.check.as_str(), only.readiness), (check, readiness));
+        assert!(only.help.as_ref().is_some_and(|told| told.contains(help)), "{check}: `{help}` is not in {only:?}");
+    }
+}
+
+#[test]
+fn what_kamal_refuses_in_the_file_is_a_line_each() {
+    let deploy = app(&APP.replace("builder: { arch: amd64 }\n", "healthcheck: { interval: 10s }\n"));
+    let checks = judge(&well(&deploy));
+    let told: Vec<&ReadyCheck> = checks.iter().filter(|check| check.check == "deploy.yml").collect();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told.iter().all(|check| check.readiness == Readiness::NotReady && check.help.is_some()));
+    assert!(told.iter().any(|check| check.what.starts_with("config/deploy.yml:5: ")), "{told:#?}");
+}
+
+#[test]
+fn a_registry_of_this_machine_needs_a_forwarded_port() {
+    let deploy = app(&APP.replace("server: ghcr.io", "server: \"localhost:5555\""));
+    for (forwarding, readiness) in [
+        ("yes", Readiness::Ready),
+        ("remote", Readiness::Ready),
+        ("local", Readiness::NotReady),
+        ("no", Readiness::NotReady),
+    ] {
+        let case = Case { forwarding: Some(forwarding.into()), ..well(&deploy) };
+        let checks = judge(&case);
+        let registry = checks.iter().find(|check| check.check == "registry").unwrap();
+        assert_eq!(registry.readiness, readiness, "{registry:?}");
+    }
+}
+
+#[test]
+fn kamal_proxy_may_hold_its_ports() {
+    let deploy = app(APP);
+    let mut case = well(&deploy);
+    case.look.ports.extend([80, 443]);
+    case.look.docker.containers =
+        vec![("kamal-proxy".into(), "0.0.0.0:80->80/tcp, :::80->80/tcp, 0.0.0.0:443->443/tcp".into())];
+    assert!(judge(&case).iter().all(|check| check.readiness == Readiness::Ready));
+}
