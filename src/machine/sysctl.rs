@@ -59,16 +59,20 @@ impl Fact for Sysctl {
     }
 
     fn parse(questions: &[&Self], fields: &mut Fields<'_>) -> Result<Vec<SysctlState>, BadAnswer> {
-        let one = |_: &&Self| {
-            let kind = fields.text()?;
-            let value = plain(fields.text()?);
-            match kind {
-                "absent" => Ok(SysctlState::Absent),
-                "rw" | "ro" => Ok(SysctlState::Present { value, writable: kind == "rw" }),
-                other => Err(BadAnswer(format!("`{other}` is no state of a kernel setting"))),
-            }
+        let kinds = questions.iter().map(|_| fields.text()).collect::<Result<Vec<_>, _>>()?;
+        // Values may hold anything, such as a core pattern that is no text.
+        let lines = String::from_utf8_lossy(fields.bytes()?);
+        let value = |question: &Self| {
+            let path = proc_path(&question.0);
+            let of = |line: &str| Some(plain(line.strip_prefix(&path)?.strip_prefix(':')?));
+            lines.lines().find_map(of).unwrap_or_default()
         };
-        questions.iter().map(one).collect()
+        let one = |(question, kind): (&&Self, &str)| match kind {
+            "absent" => Ok(SysctlState::Absent),
+            "rw" | "ro" => Ok(SysctlState::Present { value: value(question), writable: kind == "rw" }),
+            other => Err(BadAnswer(format!("`{other}` is no state of a kernel setting"))),
+        };
+        questions.iter().zip(kinds).map(one).collect()
     }
 
     fn slot(machine: &Machine) -> &Slot<Self> {
@@ -188,6 +192,20 @@ mod tests {
 
     fn key(text: &str) -> SysctlKey {
         SysctlKey::new(text).unwrap()
+    }
+
+    #[test]
+    fn numbers_are_read_whole() {
+        let keys =
+            ["kernel.pid_max", "net.ipv4.ip_local_port_range", "kernel.ostype", "kernel.no_such_setting"].map(key);
+        let machine = crate::machine::testing::probe(keys.iter().map(|key| Sysctl(key.clone()).into()).collect());
+        for key in &keys {
+            let there = std::fs::read_to_string(proc_path(key)).ok().map(|value| plain(&value));
+            match machine.known(&Sysctl(key.clone())) {
+                Some(SysctlState::Present { value, .. }) => assert_eq!(Some(value), there.as_ref(), "{key:?}"),
+                other => assert_eq!((other, there), (Some(&SysctlState::Absent), None), "{key:?}"),
+            }
+        }
     }
 
     #[test]

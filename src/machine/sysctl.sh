@@ -1,21 +1,19 @@
-# Kernel settings: as they are now, and as the boot makes them. Builtins and one cat: no process a key.
+# Kernel settings: as they are now, and as the boot makes them.
 
-# sysctl_probe PATH...: for each path below /proc/sys: absent, ro, rw or secret, and the value.
+# sysctl_probe PATH...: for each path below /proc/sys: absent, ro or rw; then the values as lines of `PATH:VALUE`. One
+# process reads them all: a shell's own `read` takes a byte at a time, and the kernel gives a number only to whoever
+# takes it whole (dash would read 2048 as 2).
 sysctl_probe() {
 	for sysctl_path in "$@"; do
-		sysctl_value=
 		if [ ! -e "$sysctl_path" ]; then
 			bp_field absent
-		elif [ ! -r "$sysctl_path" ] || ! IFS= read -r sysctl_value <"$sysctl_path"; then
-			# An empty value ends without a line break, as one that can not be read does.
-			if [ -r "$sysctl_path" ] && [ -w "$sysctl_path" ]; then bp_field rw; else bp_field ro; fi
 		elif [ -w "$sysctl_path" ]; then
 			bp_field rw
 		else
 			bp_field ro
 		fi
-		bp_field "$sysctl_value"
 	done
+	bp_field "$(grep -aHs '' -- "$@")"
 }
 
 # sysctl_files_probe: name and content of every file that systemd-sysctl reads, as they lie; nothing is sorted here.
