@@ -134,8 +134,7 @@ fn hosts(deploy: &Deploy, all_needed: bool, found: &mut Diagnostics) -> Vec<Foun
     let accessories = deploy.accessories.iter().flat_map(|accessory| {
         accessory.hosts.iter().map(move |host| (host, &accessory.name, accessory.proxied, accessory.volumes.clone()))
     });
-    let all: Vec<(&Setting<String>, &String, bool, Vec<Said<Volume>>)> = roles.chain(accessories).collect();
-    for (address, group, proxied, volumes) in all {
+    for (address, group, proxied, volumes) in roles.chain(accessories) {
         let said = match address {
             Setting::Known(said) => said,
             Setting::Unknown(why) => {

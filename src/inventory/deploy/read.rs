@@ -146,7 +146,7 @@ impl Reader<'_> {
         let mut hosts: Vec<Setting<String>> = Vec::new();
         for key in ["host", "hosts"] {
             let items = node.get(key).map(Node::items).unwrap_or_default();
-            hosts.extend(items.iter().filter_map(|item| setting(item)));
+            hosts.extend(items.iter().filter_map(setting));
         }
         for name in ["role", "roles"].iter().flat_map(|key| texts(node, key)) {
             if !roles.iter().any(|role| role.name == name.value) {
