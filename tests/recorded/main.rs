@@ -15,7 +15,10 @@ use bedplate::plan;
 mod built_in;
 mod by_hand;
 mod memory;
+mod scripts;
 mod skipped;
+#[path = "../tools/mod.rs"]
+mod tools;
 
 fn recorded(name: &str) -> Machine {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/recorded").join(format!("{name}.json"));
