@@ -117,13 +117,13 @@ fn accounts_on_debian_12() {
 }
 
 #[test]
-#[ignore = "of the full tier"]
+#[ignore = "full tier: one release in the quick one shows the same"]
 fn accounts_on_debian_11() {
     main_path(Suite::Bullseye);
 }
 
 #[test]
-#[ignore = "of the full tier"]
+#[ignore = "full tier: one release in the quick one shows the same"]
 fn accounts_on_debian_13() {
     main_path(Suite::Trixie);
 }
