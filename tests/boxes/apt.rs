@@ -104,7 +104,7 @@ fn kill_while_unpacking(bench: &Bench, names: &str) {
 }
 
 #[test]
-#[ignore = "full tier: installs Docker twice over a connection that goes"]
+#[ignore = "full tier: the connection, then apt itself, is killed while packages unpack"]
 fn an_installation_that_is_cut_off_is_finished_by_the_next_run() {
     let mut bench = Bench::up(Suite::Bookworm, &[("packages", &install("\"docker.io\", \"unattended-upgrades\""))]);
     // The connection goes; apt, in a session of its own, goes on.

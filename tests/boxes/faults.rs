@@ -154,14 +154,14 @@ fn whatever_happens_in_the_window_access_comes_back() {
 }
 
 #[test]
-#[ignore = "full tier"]
+#[ignore = "full tier: the quick one shows the same on Debian 12"]
 fn whatever_happens_in_the_window_access_comes_back_on_debian_11() {
     whatever_happens(Suite::Bullseye);
 }
 
 /// Its sshd punishes whoever fails to log in, for a while also when the reason has gone.
 #[test]
-#[ignore = "full tier"]
+#[ignore = "full tier: the quick one shows the same on Debian 12"]
 fn whatever_happens_in_the_window_access_comes_back_on_debian_13() {
     whatever_happens(Suite::Trixie);
 }
@@ -205,7 +205,7 @@ fn whatever_happens(suite: Suite) {
 }
 
 #[test]
-#[ignore = "full tier"]
+#[ignore = "full tier: packets that vanish and reboots in the window, minutes"]
 fn whatever_the_link_and_the_machine_do_access_comes_back() {
     let faults = Faults::up(Suite::Bookworm);
 
@@ -253,7 +253,7 @@ fn a_controller_that_is_killed_locks_nobody_out() {
 }
 
 #[test]
-#[ignore = "full tier"]
+#[ignore = "full tier: the port under ssh.socket; the quick one moves it under ssh.service"]
 fn the_port_moves_under_ssh_socket_too() {
     let mut bench = Bench::up(Suite::Trixie, &TASKS);
     bench.inside("systemctl disable ssh.service && systemctl stop ssh.service && systemctl enable --now ssh.socket");
@@ -269,7 +269,7 @@ fn the_port_moves_under_ssh_socket_too() {
 
 /// Root is shut out: the run goes on as who still may, and so do the runs that follow.
 #[test]
-#[ignore = "full tier"]
+#[ignore = "full tier: root shut out in favour of somebody with sudo; not in the quick one"]
 fn root_hands_over_to_somebody_with_sudo() {
     let tasks = [
         ("packages", "install = [\"ufw\", \"sudo\"]\n"),
@@ -300,7 +300,7 @@ fn root_hands_over_to_somebody_with_sudo() {
 /// Killed when it has told its first event, when it has told its second, and so on: wherever that is, root gets in
 /// within the window, and running again finishes the job.
 #[test]
-#[ignore = "full tier"]
+#[ignore = "full tier: killed at every event, minutes; the quick one kills in the window"]
 fn a_controller_that_is_killed_anywhere_locks_nobody_out() {
     let rig = Rig::up(Suite::Bookworm);
     rig.inside("apt-get update -qq && apt-get install -y -qq --no-install-recommends ufw >/dev/null 2>&1");

@@ -147,7 +147,7 @@ fn a_repository_on_debian_13() {
 }
 
 #[test]
-#[ignore = "full tier: one release in the quick one shows the same"]
+#[ignore = "full tier: Docker packages replaced by others; not in the quick one on any release"]
 fn docker_s_packages_take_the_place_of_the_distribution_s_only_when_told() {
     let mut bench = bench(Suite::Trixie, &[("docker_engine", "source = \"distribution\"\n")]);
     bench.settles();
@@ -180,7 +180,7 @@ fn docker_s_packages_take_the_place_of_the_distribution_s_only_when_told() {
 }
 
 #[test]
-#[ignore = "full tier: one release in the quick one shows the same"]
+#[ignore = "full tier: Docker packages of a repository; not in the quick one on any release"]
 fn docker_s_packages_on_a_bare_box() {
     let bench = bench(
         Suite::Bookworm,

@@ -159,13 +159,13 @@ fn storage_on_debian_13() {
 }
 
 #[test]
-#[ignore = "full tier: one release in the quick one shows the same"]
+#[ignore = "full tier: ext4; the quick one shows xfs on Debian 13"]
 fn storage_on_debian_12() {
     storage(Suite::Bookworm, "ext4");
 }
 
 #[test]
-#[ignore = "full tier: one release in the quick one shows the same"]
+#[ignore = "full tier: ext4; the quick one shows xfs on Debian 13"]
 fn storage_on_debian_11() {
     storage(Suite::Bullseye, "ext4");
 }
