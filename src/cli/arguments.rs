@@ -75,6 +75,8 @@ pub enum Command {
     Apply(Apply),
     /// Show whether Kamal will work: a new login as its user, and all that it needs. Changes nothing.
     Ready(Ready),
+    /// Apply, see that Kamal will work, then run it: `kamal setup`, or `kamal deploy` where the app runs already.
+    Handoff(Handoff),
     /// Show what is true of a host.
     Facts(Facts),
     /// Tell what a resource takes, what a variable is for, what a playbook does.
@@ -205,6 +207,29 @@ pub struct Ready {
     pub selection: Selection,
 }
 
+/// `bedplate handoff`.
+///
+/// It ends with what ended it: the codes below as long as bedplate is at work, the deployer's own once that has been run.
+/// `--record` and `--report` hold the apply; with `--json` the deployer's output goes to standard error.
+#[derive(Debug, Args)]
+pub struct Handoff {
+    /// Which hosts and tasks.
+    #[command(flatten)]
+    pub selection: Selection,
+
+    /// Do not ask before changing anything.
+    #[arg(short, long)]
+    pub yes: bool,
+
+    /// Seconds that a host waits for a new login before it takes back a change that could lock you out.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(20..=900))]
+    pub window: u64,
+
+    /// The deployer to run in the app's folder [default: bin/kamal, or kamal, with `setup` or `deploy`].
+    #[arg(last = true, value_name = "COMMAND")]
+    pub deployer: Vec<String>,
+}
+
 /// `bedplate facts`.
 #[derive(Debug, Args)]
 pub struct Facts {
@@ -246,6 +271,14 @@ pub struct Init {
     /// Replace files that are there.
     #[arg(long)]
     pub force: bool,
+
+    /// Write Kamal's hook that asks `bedplate ready` before each deploy too.
+    #[arg(long)]
+    pub hooks: bool,
+
+    /// Write nothing; only print what Kamal 2 wants changed in its own files, as a diff that `patch -p1` takes.
+    #[arg(long, conflicts_with_all = ["force", "hooks"])]
+    pub diff: bool,
 }
 
 /// `bedplate sandbox`.

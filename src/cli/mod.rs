@@ -18,6 +18,7 @@ mod demo;
 mod explain;
 mod facts;
 mod generate;
+mod handoff;
 mod history;
 mod init;
 mod logging;
@@ -87,7 +88,7 @@ pub fn main() -> ExitCode {
     };
     let ended = logging::start(arguments.output.log.as_deref()).and_then(|()| dispatch(&arguments));
     match ended {
-        Ok(exit) => exit.into(),
+        Ok(code) => code.into(),
         Err(failed) => {
             let _ = std::io::stderr().write_all(failed.text.as_bytes());
             failed.exit.into()
@@ -95,9 +96,12 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(arguments: &Arguments) -> Result<Exit, Failed> {
+/// Does what the arguments say. Gives the number that the process ends with.
+fn dispatch(arguments: &Arguments) -> Result<u8, Failed> {
     let output = &arguments.output;
-    match &arguments.command {
+    let ended = match &arguments.command {
+        // The deployer's own number may be any.
+        Command::Handoff(command) => return handoff::run(command, output),
         Command::Check(command) => check::run(command, output),
         Command::Apply(command) => apply::run(command, output),
         Command::Ready(command) => ready::run(command, output),
@@ -109,7 +113,8 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failed> {
         Command::Demo(command) => demo::run(command, output),
         Command::Replay(command) => replay::run(command, output),
         Command::Generate(command) => generate::run(command, &mut Arguments::command()),
-    }
+    };
+    ended.map(Exit::code)
 }
 
 /// The report's settings as the command line has them.

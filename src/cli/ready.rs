@@ -1,57 +1,97 @@
 //! `bedplate ready`: whether Kamal will work.
 
-use super::arguments::{Output, Ready};
+use std::sync::{Arc, Mutex};
+
+use super::arguments::{Output, Ready, Selection};
 use super::{Failed, prepare, say};
 use crate::base::Diagnostics;
 use crate::base::Exit;
 use crate::engine::Job;
 use crate::engine::jobs::Jobs;
-use crate::handoff::{self, App, Candidate};
+use crate::handoff::{self, App, Candidate, Gate};
 use crate::inventory::deploy;
 use crate::playbook::Disk;
 
 /// Runs the command.
 pub(super) fn run(command: &Ready, output: &Output) -> Result<Exit, Failed> {
-    let mut selection = command.selection.clone();
+    super::runtime()?.block_on(async {
+        let Asked { jobs, selection, app, candidates } = asked(&command.selection).await?;
+        if selection.show_script {
+            for (job, candidate) in jobs.jobs.iter().zip(&candidates) {
+                let script = handoff::script(&app, &candidate.groups);
+                say(&format!("# {}: asks what Kamal's user finds; changes nothing\n{script}\n", job.target.name));
+            }
+            return Ok(Exit::Done);
+        }
+        let asked = Asked { jobs, selection, app, candidates };
+        Ok(gate(asked, output).await?.exit)
+    })
+}
+
+/// Who is to be looked at, and for what app.
+pub(super) struct Asked {
+    pub(super) jobs: Jobs,
+    pub(super) selection: Selection,
+    pub(super) app: App,
+    candidates: Vec<Login>,
+}
+
+/// Kamal's way in to a host.
+struct Login {
+    user: String,
+    groups: Vec<String>,
+}
+
+/// Reads all that the gate is asked about. Errors: every mistake found.
+pub(super) async fn asked(selection: &Selection) -> Result<Asked, Failed> {
+    let (mut selection, destination) = (selection.clone(), selection.destination.clone());
     let inventory = selection.inventory.is_some() || std::path::Path::new(crate::engine::jobs::INVENTORY).exists();
     if inventory {
         // There it says which app is meant, and not which hosts.
         selection.destination = None;
     }
-    super::runtime()?.block_on(async {
-        let mut jobs = prepare::read(&selection).await?;
-        let deploy = match jobs.read.deploy.take() {
-            Some(deploy) => Some(deploy),
-            None => beside(command, &jobs)?,
-        };
-        let app = App { deploy, folder: jobs.read.folder.clone() };
-        let users: Vec<String> = jobs.settings.iter().map(|(host, _)| user(&jobs, &app, host.as_str())).collect();
-        let groups: Vec<Vec<String>> = jobs.read.hosts.iter().map(|host| host.groups.clone()).collect();
-        if selection.show_script {
-            for (job, groups) in jobs.jobs.iter().zip(&groups) {
-                let script = handoff::script(&app, groups);
-                say(&format!("# {}: asks what Kamal's user finds; changes nothing\n{script}\n", job.target.name));
+    let mut jobs = prepare::read(&selection).await?;
+    let deploy = match jobs.read.deploy.take() {
+        Some(deploy) => Some(deploy),
+        None => beside(destination.as_deref(), &jobs)?,
+    };
+    let app = App { deploy, folder: jobs.read.folder.clone(), make_known: false };
+    let users = jobs.settings.iter().map(|(host, _)| user(&jobs, &app, host.as_str()));
+    let groups = jobs.read.hosts.iter().map(|host| host.groups.clone());
+    let candidates = users.zip(groups).map(|(user, groups)| Login { user, groups }).collect();
+    Ok(Asked { jobs, selection, app, candidates })
+}
+
+/// Looks, and draws it.
+pub(super) async fn gate(asked: Asked, output: &Output) -> Result<Gate, Failed> {
+    let Asked { jobs, selection, app, candidates } = asked;
+    let manner = prepare::Manner::look("ready");
+    let seen = Arc::new(Mutex::new(None));
+    let kept = seen.clone();
+    let work = |jobs: Vec<Job>, run| -> futures::future::BoxFuture<'static, Exit> {
+        let candidates = jobs.into_iter().zip(candidates);
+        let candidates = candidates.map(|(job, Login { user, groups })| Candidate { job, user, groups }).collect();
+        Box::pin(async move {
+            let gate = handoff::ready(candidates, app, run).await;
+            if let Ok(mut kept) = kept.lock() {
+                *kept = Some(gate);
             }
-            return Ok(Exit::Done);
-        }
-        let manner = prepare::Manner::look("ready");
-        let work = |jobs: Vec<Job>, run| -> futures::future::BoxFuture<'static, Exit> {
-            let people = users.into_iter().zip(groups);
-            let candidates = jobs.into_iter().zip(people).map(|(job, (user, groups))| Candidate { job, user, groups });
-            Box::pin(handoff::ready(candidates.collect(), app, run))
-        };
-        prepare::drawn(jobs, &selection, output, &manner, work).await
-    })
+            gate.exit
+        })
+    };
+    let exit = prepare::drawn(jobs, &selection, output, &manner, work).await?;
+    let gate = seen.lock().ok().and_then(|gate| *gate);
+    Ok(gate.unwrap_or(Gate { exit, deployed: false }))
 }
 
 /// Kamal's configuration beside another inventory. Errors: it can not be read.
-fn beside(command: &Ready, jobs: &Jobs) -> Result<Option<deploy::Deploy>, Failed> {
+fn beside(destination: Option<&str>, jobs: &Jobs) -> Result<Option<deploy::Deploy>, Failed> {
     let mut found = Diagnostics::new();
     let env = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
     let disk = Disk::new(&jobs.read.folder);
-    let deploy = deploy::load(&disk, command.selection.destination.as_deref(), &env, &mut found);
+    let deploy = deploy::load(&disk, destination, &env, &mut found);
     if found.has_errors() { Err(found.into()) } else { Ok(deploy) }
 }
 

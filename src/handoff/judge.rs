@@ -9,6 +9,7 @@ use super::net_ssh;
 use crate::base::event::{Readiness, ReadyCheck};
 use crate::inventory::deploy::{self, Deploy, Volume};
 use crate::ssh::Offers;
+use crate::ssh::known_hosts::KnownAs;
 
 /// Kilobytes of free room below which Docker can not be expected to pull an image, and below which it will soon not.
 const NO_ROOM: u64 = 1024 * 1024;
@@ -32,6 +33,8 @@ pub(super) struct Case<'a> {
     pub(super) offers: Offers,
     /// Kamal's configuration.
     pub(super) deploy: Option<&'a Deploy>,
+    /// How this machine knows the host.
+    pub(super) known: KnownAs,
     /// Ports that Kamal's proxy publishes on this host.
     pub(super) proxy_ports: Vec<u16>,
     /// How ports look from here; `None` when there is a host between.
@@ -77,6 +80,7 @@ impl Judge {
 pub(super) fn judge(case: &Case<'_>) -> Vec<ReadyCheck> {
     let mut judge = Judge { checks: Vec::new() };
     algorithms(case, &mut judge);
+    known_host(case, &mut judge);
     home(case, &mut judge);
     docker(case, &mut judge);
     ports(case, &mut judge);
@@ -123,6 +127,31 @@ fn algorithms(case: &Case<'_>, judge: &mut Judge) {
     if common.len() == 4 {
         judge.ready("ssh-algorithms", format!("Kamal and sshd agree on {}", common.join(", ")));
     }
+}
+
+fn known_host(case: &Case<'_>, judge: &mut Judge) {
+    match case.known {
+        KnownAs::Plain => judge.ready("known-host", "this machine knows the host's key by a line that Kamal reads too"),
+        KnownAs::Veiled => judge.warn(
+            "known-host",
+            "this machine knows the host's key by a hashed line, which Kamal can take for another host's",
+            "`bedplate handoff` adds a plain one; or add it with `ssh-keyscan`, and compare the key",
+        ),
+        KnownAs::NotAtAll => judge.warn(
+            "known-host",
+            "the host's key is not among this machine's known hosts: Kamal will take whatever key it is shown first",
+            "`bedplate handoff` adds the key that was seen here",
+        ),
+    }
+}
+
+/// Whether the app runs on a host of these groups, as far as its containers' names tell. Where it has no business it is
+/// not missing.
+pub(super) fn deployed(look: &Look, deploy: &Deploy, groups: &[String]) -> bool {
+    let roles: Vec<_> = deploy.roles.iter().filter(|role| groups.is_empty() || groups.contains(&role.name)).collect();
+    let Some(service) = deploy.service.known() else { return false };
+    let runs = |start: &str| look.docker.containers.iter().any(|(name, _)| name.starts_with(start));
+    roles.iter().all(|role| runs(&format!("{service}-{}-", role.name)) && (!role.proxied || runs("kamal-proxy")))
 }
 
 fn home(case: &Case<'_>, judge: &mut Judge) {

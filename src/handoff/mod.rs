@@ -1,5 +1,6 @@
-//! The gate before a deploy: a new login as Kamal makes it, and everything that Kamal needs, looked at and judged. It
-//! changes nothing, on the host or here.
+//! The gate before a deploy: a new login as Kamal makes it, and everything that Kamal needs, looked at and judged; and the
+//! deployer's command behind it. The gate changes nothing on a host, and nothing here but the list of known hosts where
+//! it is told to.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -16,8 +17,11 @@ use crate::inventory::deploy::Deploy;
 use crate::machine::{Machine, SshLogin};
 use crate::plan;
 use crate::playbook::Disk;
-use crate::ssh::{Become, ConnectError, Connection, Target};
+use crate::ssh::known_hosts::{self, KnownAs};
+use crate::ssh::{Become, ConnectError, Connection, Login, Target};
 
+pub mod deployer;
+pub mod hook;
 mod judge;
 mod local;
 mod look;
@@ -44,11 +48,22 @@ pub struct App {
     pub deploy: Option<Deploy>,
     /// Its folder.
     pub folder: std::path::PathBuf,
+    /// Whether hosts that this machine knows in a way that Kamal does not understand get a plain line among the known
+    /// hosts, with the key that they showed.
+    pub make_known: bool,
 }
 
-/// Looks at every host and tells the whole as events, from `RunStarted` to `RunFinished`. Gives what the process ends
-/// with: 0 only when Kamal will work on all of them.
-pub async fn ready(candidates: Vec<Candidate>, app: App, run: Run) -> Exit {
+/// What came of the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gate {
+    /// What the process ends with: 0 only when Kamal will work on every host.
+    pub exit: Exit,
+    /// Whether the app runs on every host that it is for.
+    pub deployed: bool,
+}
+
+/// Looks at every host and tells the whole as events, from `RunStarted` to `RunFinished`.
+pub async fn ready(candidates: Vec<Candidate>, app: App, run: Run) -> Gate {
     let teller = Teller::new(&run, None);
     let hosts = candidates.iter().map(|candidate| candidate.job.target.name.clone()).collect();
     let version = run.version.clone();
@@ -64,17 +79,18 @@ pub async fn ready(candidates: Vec<Candidate>, app: App, run: Run) -> Exit {
             one(&candidate, &app, &run).await
         });
     }
-    let (mut tally, mut exit) = (Tally::default(), Exit::Done);
+    let (mut tally, mut exit, mut deployed) = (Tally::default(), Exit::Done, true);
     while let Some(ended) = working.join_next().await {
-        let (more, worse) = ended.unwrap_or((Tally { failed: 1, ..Tally::default() }, Exit::HostFailed));
+        let (more, worse, here) = ended.unwrap_or((Tally { failed: 1, ..Tally::default() }, Exit::HostFailed, false));
         tally = tally.plus(more);
         exit = exit.worst(worse);
+        deployed &= here;
     }
     if run.stop.is_cancelled() {
         exit = Exit::Interrupted;
     }
     teller.tell(EventKind::RunFinished { tally, exit }).await;
-    exit
+    Gate { exit, deployed }
 }
 
 /// The script that a host is asked by, as it would be sent.
@@ -82,11 +98,13 @@ pub fn script(app: &App, groups: &[String]) -> String {
     look::script(&questions(app, groups))
 }
 
-async fn one(candidate: &Candidate, app: &App, run: &Run) -> (Tally, Exit) {
+async fn one(candidate: &Candidate, app: &App, run: &Run) -> (Tally, Exit, bool) {
     let teller = Teller::new(run, Some(&candidate.job.target.name));
     let mut tally = Tally::default();
+    let mut deployed = false;
     let exit = match checks(candidate, app, run, &teller).await {
-        Ok(checks) => {
+        Ok((checks, here)) => {
+            deployed = here;
             for check in checks {
                 match check.readiness {
                     Readiness::Ready => tally.in_sync += 1,
@@ -104,7 +122,7 @@ async fn one(candidate: &Candidate, app: &App, run: &Run) -> (Tally, Exit) {
         }
     };
     teller.tell(EventKind::HostFinished { tally, exit }).await;
-    (tally, exit)
+    (tally, exit, deployed)
 }
 
 /// A login like Kamal's: its user, its port, no sudo.
@@ -138,12 +156,12 @@ async fn checks(
     app: &App,
     run: &Run,
     teller: &Teller,
-) -> Result<Vec<ReadyCheck>, (Failure, Exit)> {
+) -> Result<(Vec<ReadyCheck>, bool), (Failure, Exit)> {
     let target = as_kamal(candidate, app);
     teller.tell(EventKind::HostConnecting { address: target.place() }).await;
     let connection = match run.connector.connect(&target).await {
         Ok(connection) => connection,
-        Err(error) if refused(&error) => return Ok(vec![refused_login(&target, &error)]),
+        Err(error) if refused(&error) => return Ok((vec![refused_login(&target, &error)], false)),
         Err(error) => {
             let help = error.help();
             return Err((Failure { what: error.to_string(), help, ..Failure::default() }, Exit::Unreachable));
@@ -158,6 +176,7 @@ async fn checks(
     let questions = questions(app, &candidate.groups);
     let look = look_around(&connection, &questions).await;
     let offers = connection.login().offers.clone();
+    let known = known(connection.login(), &target, app.make_known);
     connection.close().await;
     let look = look.map_err(|why| {
         let help =
@@ -173,6 +192,7 @@ async fn checks(
         offers,
         deploy: app.deploy.as_ref(),
         proxy_ports: proxy_ports(app, &candidate.groups),
+        known,
         now: jiff::Timestamp::now().as_second(),
         forwarding: machine.and_then(|machine| forwarding(&machine, &candidate.user)),
         plan,
@@ -182,7 +202,22 @@ async fn checks(
     from_here(&mut case, &target, app, &candidate.groups).await;
     let mut checks = vec![login];
     checks.extend(judge::judge(&case));
-    Ok(checks)
+    let deployed = case.deploy.is_some_and(|deploy| judge::deployed(&case.look, deploy, &candidate.groups));
+    Ok((checks, deployed))
+}
+
+/// How this machine knows the host whose login this is, as Kamal will find it.
+fn known(login: &Login, target: &Target, make: bool) -> KnownAs {
+    let Some((name, key)) = login.host_key.split_once(' ') else { return KnownAs::NotAtAll };
+    let known = known_hosts::known_as(&target.known_hosts, name, key);
+    if known == KnownAs::Plain || !make {
+        return known;
+    }
+    let Some(file) = target.known_hosts.first() else { return known };
+    match known_hosts::append_line(file, &login.host_key) {
+        Ok(()) => KnownAs::Plain,
+        Err(_) => known,
+    }
 }
 
 async fn look_around(connection: &Connection, questions: &Questions) -> Result<look::Look, String> {

@@ -155,9 +155,53 @@ fn hashed_name(hashed: &str, name: &str) -> Option<bool> {
     Some(mac.verify_slice(&hash).is_ok())
 }
 
+/// How the files know a host by a key, to a reader that does not understand every line.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum KnownAs {
+    /// A line holds its name as it is.
+    Plain,
+    /// Its name is hashed, or a pattern matches it. Of several hashed lines Kamal's SSH library takes the first alone, whose
+    /// key may be of another type than the one that the host shows (github.com/basecamp/kamal, issue 1814).
+    Veiled,
+    /// No line has this key for it.
+    #[default]
+    NotAtAll,
+}
+
+/// How `files` know the host `name` by `key`, which is `type base64`.
+pub fn known_as(files: &[PathBuf], name: &str, key: &str) -> KnownAs {
+    let Some(key) = PublicKey::from_openssh(key).ok().map(|key| key.key_data().clone()) else {
+        return KnownAs::NotAtAll;
+    };
+    let texts = files.iter().filter_map(|file| std::fs::read(file).ok());
+    let mut known = KnownAs::NotAtAll;
+    for text in texts {
+        for line in String::from_utf8_lossy(&text).lines() {
+            if !parse(line, name).is_some_and(|(mark, found)| mark == Mark::Plain && found == key) {
+                continue;
+            }
+            let hosts = line.split_whitespace().next().unwrap_or_default();
+            if hosts.split(',').any(|host| host == name) {
+                return KnownAs::Plain;
+            }
+            known = KnownAs::Veiled;
+        }
+    }
+    known
+}
+
 /// Adds a line for a key that the operator took. The line is plain, not hashed: Kamal's SSH library can not read
 /// hashed ones. A file that is not there yet is made, readable by its owner only. Errors: what the system says.
 pub fn append(file: &Path, name: &str, key: &PublicKey) -> std::io::Result<()> {
+    let mut bare = key.clone();
+    bare.set_comment("");
+    let encoded = bare.to_openssh().map_err(std::io::Error::other)?;
+    append_line(file, &format!("{name} {}", encoded.trim_end()))
+}
+
+/// Adds a line, `name type base64`. A file that is not there yet is made, readable by its owner only. Errors: what the
+/// system says.
+pub fn append_line(file: &Path, line: &str) -> std::io::Result<()> {
     if let Some(folder) = file.parent()
         && !folder.as_os_str().is_empty()
     {
@@ -165,10 +209,7 @@ pub fn append(file: &Path, name: &str, key: &PublicKey) -> std::io::Result<()> {
     }
     let mut open = std::fs::OpenOptions::new();
     let mut handle = open.read(true).append(true).create(true).mode(0o600).open(file)?;
-    let mut bare = key.clone();
-    bare.set_comment("");
-    let encoded = bare.to_openssh().map_err(std::io::Error::other)?;
-    let mut line = format!("{name} {}\n", encoded.trim_end());
+    let mut line = format!("{line}\n");
     if handle.seek(SeekFrom::End(-1)).is_ok() {
         let mut last = [0];
         handle.read_exact(&mut last)?;

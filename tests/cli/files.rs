@@ -112,3 +112,60 @@ fn the_gate_shows_what_it_would_ask_and_tells_who_is_not_there() {
     let ran = desk.run(&["ready", "web", "-F", "none"]).exits(3).complains("refuses connections");
     assert!(ran.stdout.contains("unreachable"), "{}", ran.stdout);
 }
+
+#[test]
+fn init_proposes_what_kamal_2_wants_as_a_diff_that_patch_takes() {
+    super::tools::need("patch", "patch");
+    let desk = Desk::new();
+    let old = format!("# the shop\n{DEPLOY}traefik: {{}}   # gone\ndeploy_timeout: 30s # long\n");
+    desk.write("config/deploy.yml", &old);
+    let proposed = desk.run(&["init"]).exits(0).complains("it was not written").stdout;
+    let diff = desk.run(&["init", "--diff"]).exits(0).stdout;
+    assert_eq!(proposed, diff);
+    let read = || std::fs::read_to_string(desk.path().join("config/deploy.yml")).expect("the file");
+    assert_eq!(read(), old, "init wrote Kamal's file");
+    desk.write("a.diff", &diff);
+    let patch = std::process::Command::new("patch").args(["-p1", "-i", "a.diff"]).current_dir(desk.path()).output();
+    assert!(patch.expect("patch runs").status.success(), "{diff}");
+    assert_eq!(read(), format!("# the shop\n{DEPLOY}deploy_timeout: 30 # long\n"));
+    assert_eq!(desk.run(&["init", "--diff"]).exits(0).stdout, "");
+}
+
+#[test]
+fn the_hook_lets_through_all_but_deploys() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let desk = Desk::new();
+    desk.run(&["init", "--hooks"]).exits(0).complains(".kamal/hooks/pre-connect");
+    desk.run(&["init", "--hooks"]).exits(4).complains(".kamal/hooks/pre-connect would be overwritten");
+    // In the place of the program: it tells how it was called, and that nothing is ready.
+    desk.write("bin/bedplate", "#!/bin/sh\necho \"called: $*\"\nexit 1\n");
+    let program = desk.path().join("bin/bedplate");
+    std::fs::set_permissions(program, std::fs::Permissions::from_mode(0o755)).expect("a program");
+    let hook = |command: &str, destination: Option<&str>| {
+        let mut hook = std::process::Command::new(desk.path().join(".kamal/hooks/pre-connect"));
+        hook.env("PATH", format!("{}:/usr/bin:/bin", desk.path().join("bin").display())).env("KAMAL_COMMAND", command);
+        hook.env_remove("KAMAL_DESTINATION").envs(destination.map(|name| ("KAMAL_DESTINATION", name)));
+        super::ran::Ran::of(&hook.output().expect("the hook runs"))
+    };
+    for command in ["lock", "app", "rollback", ""] {
+        assert_eq!(hook(command, None).exits(0).stdout, "");
+    }
+    assert_eq!(hook("deploy", None).exits(1).stdout, "called: ready\n");
+    assert_eq!(hook("setup", Some("staging")).exits(1).stdout, "called: ready --destination staging\n");
+    std::fs::remove_file(desk.path().join("bin/bedplate")).expect("the program");
+    hook("deploy", None).exits(1).complains("bedplate is not installed here");
+}
+
+#[test]
+fn a_handoff_that_can_not_end_well_does_not_begin() {
+    let desk = Desk::new();
+    let path = |desk: &Desk, words: &[&str]| {
+        let output = desk.command(words).env("PATH", desk.path()).output();
+        super::ran::Ran::of(&output.expect("the program runs"))
+    };
+    let host = "root@127.0.0.1:1";
+    path(&desk, &["handoff", host]).exits(4).complains("there is no config/deploy.yml").complains("kamal init");
+    desk.write("config/deploy.yml", DEPLOY);
+    path(&desk, &["handoff", host]).exits(4).complains("no kamal on the PATH").complains("gem install kamal");
+    path(&desk, &["handoff", host, "--", "./ship"]).exits(4).complains("there is no program ./ship");
+}

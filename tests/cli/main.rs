@@ -7,4 +7,6 @@ mod program;
 #[path = "../tools/ran.rs"]
 mod ran;
 mod runs;
+#[path = "../tools/mod.rs"]
+mod tools;
 mod words;

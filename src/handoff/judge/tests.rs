@@ -55,6 +55,7 @@ fn well(deploy: &Deploy) -> Case<'_> {
         },
         deploy: Some(deploy),
         proxy_ports: vec![80, 443],
+        known: KnownAs::Plain,
         knocks: Some(vec![(80, Seen::Closed), (443, Seen::Open)]),
         now: 1_700_000_010,
         secrets: (BTreeSet::from(["PASSWORD".to_owned()]), vec![".kamal/secrets".into()]),
@@ -77,7 +78,7 @@ fn where_nothing_is_amiss_all_is_ready() {
 type Row = (fn(&mut Case<'_>), &'static str, Readiness, &'static str);
 
 #[allow(clippy::too_many_lines, reason = "a table")]
-fn rows() -> [Row; 32] {
+fn rows() -> [Row; 34] {
     use Readiness::{NotReady, Warning};
     [
         (
@@ -95,6 +96,8 @@ fn rows() -> [Row; 32] {
         (|case| case.offers.macs = words("umac-128-etm@openssh.com"), "ssh-algorithms", NotReady, "hmac-sha2-512-etm"),
         (|case| case.offers.host_keys = words("ssh-dss"), "ssh-algorithms", NotReady, "`HostKeyAlgorithms`"),
         (|case| case.offers = Offers::default(), "ssh-algorithms", Warning, "sshd -T"),
+        (|case| case.known = KnownAs::Veiled, "known-host", Warning, "ssh-keyscan"),
+        (|case| case.known = KnownAs::NotAtAll, "known-host", Warning, "bedplate handoff"),
         (|case| case.look.home_writable = false, "home", NotReady, "chown -R deploy"),
         (|case| case.look.scp = false, "scp", NotReady, "openssh-client"),
         (|case| case.look.locks = words(".kamal/lock-shop"), "lock", NotReady, "kamal lock release"),
@@ -203,4 +206,22 @@ fn kamal_proxy_may_hold_its_ports() {
     case.look.docker.containers =
         vec![("kamal-proxy".into(), "0.0.0.0:80->80/tcp, :::80->80/tcp, 0.0.0.0:443->443/tcp".into())];
     assert!(judge(&case).iter().all(|check| check.readiness == Readiness::Ready));
+}
+
+#[test]
+fn an_app_is_deployed_where_each_of_its_roles_runs() {
+    let text = APP.replace("servers: [203.0.113.5]", "servers: { web: [203.0.113.5], job: [203.0.113.6] }");
+    let deploy = app(&text);
+    let mut look = well(&deploy).look;
+    let groups = |names: &[&str]| -> Vec<String> { names.iter().map(|name| (*name).to_owned()).collect() };
+    assert!(!deployed(&look, &deploy, &groups(&["web"])));
+    look.docker.containers = vec![("shop-web-1a2b".into(), String::new())];
+    assert!(!deployed(&look, &deploy, &groups(&["web"])), "without its proxy it serves nobody");
+    look.docker.containers.push(("kamal-proxy".into(), String::new()));
+    assert!(deployed(&look, &deploy, &groups(&["web"])));
+    assert!(!deployed(&look, &deploy, &groups(&["web", "job"])));
+    assert!(!deployed(&look, &deploy, &[]), "a host of no role that is known is looked at for all of them");
+    look.docker.containers = vec![("shop-job-1a2b".into(), String::new())];
+    assert!(deployed(&look, &deploy, &groups(&["job"])));
+    assert!(deployed(&look, &deploy, &groups(&["db"])), "an accessory's host has no part of the app to miss");
 }

@@ -9,11 +9,13 @@ use crate::playbook::local::Local;
 
 mod erb;
 mod hosts;
+mod mend;
 mod read;
 mod rejected;
 pub mod yaml;
 
 pub use hosts::{inventory, starter};
+pub use mend::{Mended, mended};
 pub use rejected::rejected;
 
 /// Where Kamal has its configuration, from the folder of the app.

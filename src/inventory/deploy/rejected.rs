@@ -6,7 +6,7 @@ use crate::base::diagnostic::nearest;
 use crate::base::{Diagnostic, Diagnostics, Span};
 
 /// The keys that Kamal 2 knows at the top.
-const TOP: &[&str] = &[
+pub(super) const TOP: &[&str] = &[
     "service",
     "image",
     "labels",
@@ -40,7 +40,7 @@ const TOP: &[&str] = &[
     "aliases",
 ];
 /// Those of Kamal 1 at the top, with what to write now.
-const GONE: &[(&str, &str)] = &[
+pub(super) const GONE: &[(&str, &str)] = &[
     (
         "healthcheck",
         "move it to `proxy: { healthcheck: { path: /up, interval: 3, timeout: 3 } }`, in whole seconds; its `port` becomes `proxy: { app_port: … }`, which is 80 unless set and was 3000",
@@ -53,7 +53,7 @@ const GONE: &[(&str, &str)] = &[
     ("readiness_timeout", "write `deploy_timeout` in its place"),
 ];
 /// Keys whose value must be whole seconds or a count.
-const WHOLE: &[&[&str]] = &[
+pub(super) const WHOLE: &[&[&str]] = &[
     &["readiness_delay"],
     &["deploy_timeout"],
     &["drain_timeout"],

@@ -6,7 +6,7 @@ use std::process::Command;
 use proptest::prelude::*;
 use russh::keys::PublicKey;
 
-use crate::ssh::known_hosts::{KnownHosts, Standing, append, lookup_name};
+use crate::ssh::known_hosts::{KnownAs, KnownHosts, Standing, append, append_line, known_as, lookup_name};
 
 const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ";
 
@@ -112,4 +112,22 @@ proptest! {
         prop_assert!(ours(&file, "the-host"));
         prop_assert!(!ours(&file, "another-host"));
     }
+}
+
+#[test]
+fn a_name_that_is_hashed_or_a_pattern_is_veiled_until_a_plain_line_stands_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("known_hosts");
+    let known = |name: &str| known_as(&[file.clone()], name, KEY);
+    assert_eq!(known("web"), KnownAs::NotAtAll);
+    std::fs::write(&file, format!("web,10.0.0.1 {KEY}\n[*]:2222 {KEY}\n@revoked old {KEY}\n")).unwrap();
+    assert_eq!((known("web"), known("10.0.0.1")), (KnownAs::Plain, KnownAs::Plain));
+    assert_eq!((known("[web]:2222"), known("old")), (KnownAs::Veiled, KnownAs::NotAtAll));
+    assert!(keygen(&file, &["-H"]), "the names are hashed");
+    assert_eq!(known("web"), KnownAs::Veiled);
+    append_line(&file, &format!("web {KEY}")).unwrap();
+    assert_eq!(known("web"), KnownAs::Plain);
+    assert!(ours(&file, "web"));
+    let other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB3rg/EfFXiRIeDGHbTqMsXLkHD5YIaZlVVLrYCeYzpp";
+    assert_eq!(known_as(&[file.clone()], "web", other), KnownAs::NotAtAll);
 }
