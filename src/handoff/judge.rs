@@ -151,7 +151,7 @@ pub(super) fn deployed(look: &Look, deploy: &Deploy, groups: &[String]) -> bool 
     let roles: Vec<_> = deploy.roles.iter().filter(|role| groups.is_empty() || groups.contains(&role.name)).collect();
     let Some(service) = deploy.service.known() else { return false };
     let runs = |start: &str| look.docker.containers.iter().any(|(name, _)| name.starts_with(start));
-    roles.iter().all(|role| runs(&format!("{service}-{}-", role.name)) && (!role.proxied || runs("kamal-proxy")))
+    roles.iter().all(|role| runs(&format!("{service}-{}-", role.name)) && (role.proxy.is_none() || runs("kamal-proxy")))
 }
 
 fn home(case: &Case<'_>, judge: &mut Judge) {

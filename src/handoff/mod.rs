@@ -13,7 +13,7 @@ use crate::base::Exit;
 use crate::base::event::{EventKind, Failure, Readiness, ReadyCheck, Tally, Verdict};
 use crate::base::name::UserName;
 use crate::engine::{Job, Run, Teller, saved};
-use crate::inventory::deploy::Deploy;
+use crate::inventory::deploy::{Deploy, Proxy};
 use crate::machine::{Machine, SshLogin};
 use crate::plan;
 use crate::playbook::Disk;
@@ -248,12 +248,8 @@ fn refused_login(target: &Target, error: &ConnectError) -> ReadyCheck {
 /// The ports that kamal-proxy publishes on a host of these groups.
 fn proxy_ports(app: &App, groups: &[String]) -> Vec<u16> {
     let Some(deploy) = &app.deploy else { return vec![80, 443] };
-    let roles = deploy.roles.iter().filter(|role| role.proxied).map(|role| &role.name);
-    let accessories = deploy.accessories.iter().filter(|accessory| accessory.proxied).map(|accessory| &accessory.name);
-    if !groups.is_empty() && !roles.chain(accessories).any(|name| groups.contains(name)) {
-        return Vec::new();
-    }
-    [deploy.proxy.http_port, deploy.proxy.https_port].into_iter().flatten().collect()
+    let ports: BTreeSet<u16> = deploy.proxies(groups).into_iter().flat_map(Proxy::ports).collect();
+    ports.into_iter().collect()
 }
 
 type Declared = (Option<Machine>, Option<Result<Vec<String>, String>>);
@@ -298,9 +294,9 @@ async fn from_here(case: &mut Case<'_>, target: &Target, app: &App, groups: &[St
     }
     let Some(deploy) = &app.deploy else { return };
     case.secrets = local::secret_names(&Disk::new(Path::new(&app.folder)), deploy);
-    if !proxy_ports(app, groups).is_empty() {
-        for name in &deploy.proxy.hosts {
-            case.names.push((name.value.clone(), local::addresses(&name.value).await));
-        }
+    let names: BTreeSet<&str> =
+        deploy.proxies(groups).into_iter().flat_map(|proxy| &proxy.hosts).map(|name| name.value.as_str()).collect();
+    for name in names {
+        case.names.push((name.to_owned(), local::addresses(name).await));
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use super::{Deploy, FILE, Said, Setting, Volume};
+use super::{Deploy, FILE, Proxy, Said, Setting, Volume};
 use crate::base::name::{DockerName, HostName};
 use crate::base::{Diagnostic, Diagnostics, Span};
 use crate::inventory::read::Connection;
@@ -22,6 +22,7 @@ struct Found {
     address: Said<String>,
     groups: Vec<String>,
     proxied: bool,
+    ports: Vec<u16>,
     volumes: Vec<Said<Volume>>,
 }
 
@@ -129,12 +130,12 @@ fn hosts(deploy: &Deploy, all_needed: bool, found: &mut Diagnostics) -> Vec<Foun
         let volumes = deploy.volumes.iter().chain(&role.volumes);
         role.hosts
             .iter()
-            .map(move |server| (&server.address, &role.name, role.proxied, volumes.clone().cloned().collect()))
+            .map(move |server| (&server.address, &role.name, &role.proxy, volumes.clone().cloned().collect()))
     });
     let accessories = deploy.accessories.iter().flat_map(|accessory| {
-        accessory.hosts.iter().map(move |host| (host, &accessory.name, accessory.proxied, accessory.volumes.clone()))
+        accessory.hosts.iter().map(move |host| (host, &accessory.name, &accessory.proxy, accessory.volumes.clone()))
     });
-    for (address, group, proxied, volumes) in roles.chain(accessories) {
+    for (address, group, proxy, volumes) in roles.chain(accessories) {
         let said = match address {
             Setting::Known(said) => said,
             Setting::Unknown(why) => {
@@ -144,14 +145,25 @@ fn hosts(deploy: &Deploy, all_needed: bool, found: &mut Diagnostics) -> Vec<Foun
             Setting::Absent => continue,
         };
         let index = *at.entry(said.value.clone()).or_insert_with(|| {
-            hosts.push(Found { address: said.clone(), groups: Vec::new(), proxied: false, volumes: Vec::new() });
+            hosts.push(Found {
+                address: said.clone(),
+                groups: Vec::new(),
+                proxied: false,
+                ports: Vec::new(),
+                volumes: Vec::new(),
+            });
             hosts.len() - 1
         });
         let Some(host) = hosts.get_mut(index) else { continue };
         if !host.groups.contains(group) {
             host.groups.push(group.clone());
         }
-        host.proxied |= proxied;
+        host.proxied |= proxy.is_some();
+        for port in proxy.iter().flat_map(Proxy::ports) {
+            if !host.ports.contains(&port) {
+                host.ports.push(port);
+            }
+        }
         for volume in volumes {
             if !host.volumes.iter().any(|other| other.value == volume.value) {
                 host.volumes.push(volume);
@@ -270,15 +282,11 @@ fn own(deploy: &Deploy, host: &Found) -> Vec<(&'static str, Node, Span)> {
         let list = named.iter().map(|(name, _)| table("name", name)).collect();
         variables.push(("docker_volumes", Node { range: 0..0, data: Data::List(list) }, (*span).clone()));
     }
-    let ports: Vec<u16> = match host.proxied {
-        true => [deploy.proxy.http_port, deploy.proxy.https_port].into_iter().flatten().collect(),
-        false => Vec::new(),
-    };
-    if ports != [80, 443] {
+    if host.ports != [80, 443] {
         let rule = |port: &u16| table("allow", &format!("{port}/tcp"));
         let span = deploy.tree.entry("proxy").map_or(&host.address.span, |entry| &entry.span);
         let span = if host.proxied { span } else { &host.address.span };
-        let list = Node { range: 0..0, data: Data::List(ports.iter().map(rule).collect()) };
+        let list = Node { range: 0..0, data: Data::List(host.ports.iter().map(rule).collect()) };
         variables.push(("firewall_rules", list, span.clone()));
     }
     variables

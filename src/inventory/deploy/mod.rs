@@ -68,7 +68,7 @@ pub struct Deploy {
     pub ssh: Ssh,
     /// Volumes of every app container.
     pub volumes: Vec<Said<Volume>>,
-    /// The proxy.
+    /// The proxy, as far as roles do not say otherwise.
     pub proxy: Proxy,
     /// The registry.
     pub registry: Registry,
@@ -91,8 +91,8 @@ pub struct Role {
     pub span: Span,
     /// Its hosts with their tags.
     pub hosts: Vec<Server>,
-    /// Whether kamal-proxy runs on its hosts.
-    pub proxied: bool,
+    /// What kamal-proxy serves of it; `None` where it does not.
+    pub proxy: Option<Proxy>,
     /// Volumes of its `options`.
     pub volumes: Vec<Said<Volume>>,
     /// What its `options` publish.
@@ -123,8 +123,8 @@ pub struct Accessory {
     pub volumes: Vec<Said<Volume>>,
     /// Folders on the host, absolute or from the login's home, with the service's name before them.
     pub directories: Vec<Said<String>>,
-    /// Whether kamal-proxy serves it.
-    pub proxied: bool,
+    /// What kamal-proxy serves of it; `None` where it does not.
+    pub proxy: Option<Proxy>,
 }
 
 /// How Kamal logs in.
@@ -152,7 +152,7 @@ pub enum Volume {
 }
 
 /// kamal-proxy, as far as the host is concerned.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Proxy {
     /// The names that it serves.
     pub hosts: Vec<Said<String>>,
@@ -162,6 +162,13 @@ pub struct Proxy {
     pub http_port: Option<u16>,
     /// The port for HTTPS; `None` when it publishes none.
     pub https_port: Option<u16>,
+}
+
+impl Proxy {
+    /// The ports that it publishes.
+    pub fn ports(&self) -> impl Iterator<Item = u16> {
+        [self.http_port, self.https_port].into_iter().flatten()
+    }
 }
 
 /// Where images come from.
@@ -185,6 +192,16 @@ impl Registry {
 }
 
 impl Deploy {
+    /// What kamal-proxy serves on a host of `groups`; for a host that the file does not name, what it serves at all.
+    pub fn proxies(&self, groups: &[String]) -> Vec<&Proxy> {
+        if groups.is_empty() {
+            return vec![&self.proxy];
+        }
+        let roles = self.roles.iter().map(|role| (&role.name, &role.proxy));
+        let all = roles.chain(self.accessories.iter().map(|accessory| (&accessory.name, &accessory.proxy)));
+        all.filter(|(name, _)| groups.contains(name)).filter_map(|(_, proxy)| proxy.as_ref()).collect()
+    }
+
     /// Kamal's login user, when it is known.
     pub fn user(&self) -> Option<&str> {
         match &self.ssh.user {
@@ -263,5 +280,7 @@ fn read_file(
     }
 }
 
+#[cfg(test)]
+mod awkward;
 #[cfg(test)]
 mod tests;

@@ -8,6 +8,7 @@ use crate::base::{Diagnostic, Diagnostics, Source, Span};
 
 /// Reads the whole. `tree` is a map.
 pub(super) fn deploy(source: Arc<Source>, destination: Option<&str>, tree: Node, found: &mut Diagnostics) -> Deploy {
+    let nothing = Node { span: tree.span.clone(), data: Data::Null };
     let mut reader = Reader { tree: &tree, found };
     let roles = reader.roles();
     let service = reader.text(&tree, "service");
@@ -16,7 +17,7 @@ pub(super) fn deploy(source: Arc<Source>, destination: Option<&str>, tree: Node,
         destination: destination.map(str::to_owned),
         ssh: reader.ssh(),
         volumes: reader.volumes(&tree, "volumes"),
-        proxy: reader.proxy(),
+        proxy: tree.get("proxy").map_or_else(|| proxy(&nothing), proxy),
         registry: reader.registry(),
         arch: tree.get("builder").map(|builder| texts(builder, "arch")).unwrap_or_default(),
         secrets: reader.secrets(),
@@ -73,12 +74,13 @@ impl Reader<'_> {
     }
 
     fn empty_role(&self, name: &str, span: &Span) -> Role {
-        let off = self.tree.get("proxy").and_then(Node::truth) == Some(false);
+        let top = self.top_proxy();
+        let off = top.truth() == Some(false);
         Role {
             name: name.to_owned(),
             span: span.clone(),
             hosts: Vec::new(),
-            proxied: !off,
+            proxy: (!off).then(|| proxy(&top)),
             volumes: Vec::new(),
             ports: Vec::new(),
         }
@@ -90,21 +92,29 @@ impl Reader<'_> {
         match &entry.node.data {
             Data::Map(_) => {
                 let hosts = entry.node.get("hosts").map(|hosts| self.servers(hosts)).unwrap_or_default();
-                let proxied = match entry.node.get("proxy") {
-                    None => is_primary && empty.proxied,
-                    Some(proxy) => proxy.truth() != Some(false),
+                let own = match entry.node.get("proxy") {
+                    None => empty.proxy.clone().filter(|_| is_primary),
+                    Some(own) if own.truth() == Some(false) => None,
+                    // What a role says counts above what is said at the top, key by key.
+                    Some(own) if matches!(own.data, Data::Map(_)) => {
+                        Some(proxy(&super::yaml::laid_over(self.top_proxy(), own.clone())))
+                    }
+                    Some(_) => Some(proxy(&self.top_proxy())),
                 };
                 let nothing = Node { span: entry.span.clone(), data: Data::Null };
                 let options = entry.node.get("options").unwrap_or(&nothing);
                 Role {
                     hosts,
-                    proxied,
+                    proxy: own,
                     volumes: self.volumes(options, "volume"),
                     ports: texts(options, "publish"),
                     ..empty
                 }
             }
-            _ => Role { hosts: self.servers(&entry.node), proxied: is_primary && empty.proxied, ..empty },
+            _ => {
+                let own = empty.proxy.clone().filter(|_| is_primary);
+                Role { hosts: self.servers(&entry.node), proxy: own, ..empty }
+            }
         }
     }
 
@@ -174,7 +184,7 @@ impl Reader<'_> {
             ports,
             volumes,
             directories: directories(node, &own),
-            proxied: node.get("proxy").is_some_and(|proxy| proxy.truth() != Some(false)),
+            proxy: node.get("proxy").filter(|proxy| proxy.truth() != Some(false)).map(proxy),
         }
     }
 
@@ -227,26 +237,9 @@ impl Reader<'_> {
         volumes
     }
 
-    fn proxy(&mut self) -> Proxy {
-        let nothing = Node { span: self.tree.span.clone(), data: Data::Null };
-        let proxy = self.tree.get("proxy").unwrap_or(&nothing);
-        let mut hosts = texts(proxy, "hosts");
-        for Said { value, span } in texts(proxy, "host") {
-            hosts.extend(value.split(',').map(|name| Said { value: name.trim().to_owned(), span: span.clone() }));
-        }
-        hosts.retain(|host| !host.value.is_empty());
-        let run = proxy.get("run").unwrap_or(&nothing);
-        let publishes = run.get("publish").and_then(Node::truth) != Some(false);
-        let port = |key: &str, usual: u16| {
-            let said = run.get(key).and_then(Node::text).and_then(|text| text.parse().ok());
-            publishes.then(|| said.unwrap_or(usual))
-        };
-        Proxy {
-            hosts,
-            tls: proxy.get("ssl").is_some_and(|ssl| ssl.truth() != Some(false)),
-            http_port: port("http_port", 80),
-            https_port: port("https_port", 443),
-        }
+    fn top_proxy(&self) -> Node {
+        let nothing = || Node { span: self.tree.span.clone(), data: Data::Null };
+        self.tree.get("proxy").cloned().unwrap_or_else(nothing)
     }
 
     fn registry(&mut self) -> Registry {
@@ -289,6 +282,26 @@ impl Reader<'_> {
         all.sort_by(|one, other| one.value.cmp(&other.value));
         all.dedup_by(|one, other| one.value == other.value);
         all
+    }
+}
+
+fn proxy(node: &Node) -> Proxy {
+    let mut hosts = texts(node, "hosts");
+    for Said { value, span } in texts(node, "host") {
+        hosts.extend(value.split(',').map(|name| Said { value: name.trim().to_owned(), span: span.clone() }));
+    }
+    hosts.retain(|host| !host.value.is_empty());
+    let run = |key: &str| node.get("run").and_then(|run| run.get(key));
+    let publishes = run("publish").and_then(Node::truth) != Some(false);
+    let port = |key: &str, usual: u16| {
+        let said = run(key).and_then(Node::text).and_then(|text| text.parse().ok());
+        publishes.then(|| said.unwrap_or(usual))
+    };
+    Proxy {
+        hosts,
+        tls: node.get("ssl").is_some_and(|ssl| ssl.truth() != Some(false)),
+        http_port: port("http_port", 80),
+        https_port: port("https_port", 443),
     }
 }
 

@@ -218,7 +218,11 @@ impl Rejected {
         if deploy.proxy.hosts.is_empty() && !hosts_unknown {
             self.push("`ssl: true` needs a `host`", &ssl.span, "add `host: app.example.com` below `proxy:`");
         }
-        for role in deploy.roles.iter().filter(|role| role.proxied && role.hosts.len() > 1) {
+        for role in deploy
+            .roles
+            .iter()
+            .filter(|role| role.proxy.as_ref().is_some_and(|proxy| proxy.tls) && role.hosts.len() > 1)
+        {
             let message = format!("`ssl: true` is for one host, and the role `{}` has {}", role.name, role.hosts.len());
             let help = "end TLS at a load balancer before them and take `ssl` out, or give certificates of your own";
             self.push(message, &ssl.span, help);

@@ -78,7 +78,7 @@ fn every_form_of_host_is_read() {
     assert_eq!(addresses(&deploy.roles[0]), ["203.0.113.5", "203.0.113.6"]);
     assert_eq!(addresses(&deploy.roles[1]), ["203.0.113.6", "2001:db8::7"]);
     assert_eq!(deploy.roles[1].hosts[1].tags, ["primary", "slow"]);
-    assert!(deploy.roles[0].proxied && !deploy.roles[1].proxied);
+    assert!(deploy.roles[0].proxy.is_some() && deploy.roles[1].proxy.is_none());
     let cache = &deploy.accessories[1];
     assert_eq!(cache.hosts.iter().filter_map(Setting::known).collect::<Vec<_>>(), ["203.0.113.6", "2001:db8::7"]);
     let directories: Vec<&str> = deploy.accessories[0].directories.iter().map(|said| said.value.as_str()).collect();
