@@ -1,11 +1,11 @@
-//! What is wrong with a host at large, or may be: failed and masked units, half installed and held packages, accounts
-//! that are root or open, files that everybody may write, and all that is mounted.
+//! What is wrong with a host at large, or may be: failed and masked units, half installed, held and downgraded packages,
+//! accounts that are root or open, files that everybody may write, and all that is mounted.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BadAnswer, Fact, Fields, Kept, Machine, Slot, Volatile, fstab};
+use super::{BadAnswer, Fact, Fields, Kept, Machine, Slot, Volatile, fstab, version};
 use crate::shell::{Call, Library};
 
 static HEALTH: Library = Library { name: "health.sh", text: include_str!("health.sh"), needs: &[] };
@@ -30,6 +30,8 @@ pub struct HealthState {
     pub half_installed: Volatile<Vec<String>>,
     /// Packages that are held back from upgrades.
     pub held: Volatile<Vec<String>>,
+    /// Packages that came to their version from a later one.
+    pub downgraded: Volatile<Vec<Downgrade>>,
     /// Accounts besides root whose number is 0.
     pub superusers: Volatile<Vec<String>>,
     /// Accounts that are let in without a password.
@@ -40,6 +42,31 @@ pub struct HealthState {
     pub mounts: Volatile<Vec<LiveMount>>,
     /// Names of the unit files of mounts.
     pub mount_units: Volatile<Vec<String>>,
+}
+
+/// A package that came to its version from a later one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Downgrade {
+    /// Its name.
+    pub package: String,
+    /// The version that it had.
+    pub before: String,
+    /// The version that it has.
+    pub now: String,
+    /// When: `2026-01-31`.
+    pub day: String,
+}
+
+impl Downgrade {
+    /// From day, name and the two versions; nothing where it was an upgrade. Errors: they are not four words.
+    fn parse(text: &str) -> Result<Option<Self>, BadAnswer> {
+        let words: Vec<&str> = text.split(' ').collect();
+        let [day, package, before, now] = words[..] else {
+            return Err(BadAnswer(format!("`{}` is no change of a package", text.escape_debug())));
+        };
+        let back = version::compare(now, before).is_lt();
+        Ok(back.then(|| Self { package: package.into(), before: before.into(), now: now.into(), day: day.into() }))
+    }
 }
 
 /// One mount of the host.
@@ -82,7 +109,10 @@ impl Fact for Health {
         }
         let mut all = |word: &str| Volatile::new(seen.remove(word).unwrap_or_default());
         let mounts = all("mount").reading().iter().map(|text| LiveMount::parse(text)).collect::<Result<_, _>>()?;
+        let changed =
+            all("changed").reading().iter().map(|text| Downgrade::parse(text)).collect::<Result<Vec<_>, _>>()?;
         Ok(vec![HealthState {
+            downgraded: Volatile::new(changed.into_iter().flatten().collect()),
             failed_units: all("failed"),
             masked_units: all("masked"),
             half_installed: all("half"),
@@ -131,7 +161,8 @@ mod tests {
     #[test]
     fn reads_an_answer() {
         let body = b"failed a.service\nfailed b.timer\nheld ufw\nroot toor\nwritable /etc/a b\n\
-            mount /dev/sdb ext4 / /mnt/my\\040data\nmasked c.service\0";
+            mount /dev/sdb ext4 / /mnt/my\\040data\nmasked c.service\n\
+            changed 2026-01-02 curl 7.88.1-10+deb12u5 7.74.0-1\nchanged 2026-01-02 wget 1.20-1 1.21-1\0";
         let state = Health::parse(&[&Health::Here], &mut Fields::new(body)).unwrap().remove(0);
         assert_eq!(state.failed_units.reading(), &["a.service", "b.timer"]);
         assert_eq!(state.masked_units.reading(), &["c.service"]);
@@ -139,6 +170,8 @@ mod tests {
         assert_eq!(state.writable.reading(), &["/etc/a b"]);
         assert_eq!(state.mounts.reading()[0].target, "/mnt/my data");
         assert!(state.half_installed.reading().is_empty());
+        let downgraded: Vec<&str> = state.downgraded.reading().iter().map(|d| d.package.as_str()).collect();
+        assert_eq!(downgraded, ["curl"], "an upgrade is no downgrade");
         assert!(Health::parse(&[&Health::Here], &mut Fields::new(b"mount /dev/sdb\0")).is_err());
     }
 

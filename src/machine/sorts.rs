@@ -217,4 +217,6 @@ sorts! {
     ufw: Ufw,
     /// The rules for what Docker publishes.
     docker_firewall: DockerFirewall,
+    /// The ports that Docker publishes to everybody.
+    docker_published: DockerPublished,
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{BadAnswer, Fact, Fields, Kept, Machine, Question, Slot, file};
+use super::{BadAnswer, Fact, Fields, Kept, Machine, Question, Slot, Volatile, file};
 use crate::shell::{Call, Library};
 
 static UFW: Library = Library { name: "ufw.sh", text: include_str!("ufw.sh"), needs: &[] };
@@ -20,12 +20,22 @@ pub enum Ufw {
 }
 
 /// ufw and its rivals.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UfwState {
     /// Other firewalls that start at boot, such as `firewalld`.
     pub others: BTreeSet<String>,
     /// ufw itself; `None` when it is not installed.
     pub ufw: Option<Firewall>,
+    /// While it is on: rules of the running firewall that let in what comes before ufw is asked.
+    #[serde(default)]
+    pub around: Volatile<BTreeSet<String>>,
+}
+
+impl UfwState {
+    /// A host with this ufw, and no firewall beside it.
+    pub fn of(ufw: Option<Firewall>) -> Self {
+        Self { others: BTreeSet::new(), ufw, around: Volatile::default() }
+    }
 }
 
 /// An installed ufw.
@@ -254,7 +264,7 @@ impl Fact for Ufw {
         let installed = fields.flag()?;
         let others = fields.text()?.lines().map(str::to_owned).collect();
         if !installed {
-            return Ok(vec![UfwState { others, ufw: None }]);
+            return Ok(vec![UfwState { others, ..UfwState::of(None) }]);
         }
         let enabled = fields.text()? == "yes";
         let defaults = Defaults {
@@ -270,15 +280,19 @@ impl Fact for Ufw {
                 rules.insert(Rule::parse(line.trim(), v6)?);
             }
         }
-        let mut broken = None;
+        let (mut broken, mut around) = (None, BTreeSet::new());
         if enabled {
             let (live4, live6) = (fields.text()?, fields.text()?);
             broken = differs(&files4, live4, "ufw", &defaults).map(|how| format!("IPv4: {how}"));
-            if ipv6 && broken.is_none() && live6 != "none" {
-                broken = differs(&files6, live6, "ufw6", &defaults).map(|how| format!("IPv6: {how}"));
+            around.extend(before_ufw(live4, "ufw").map(str::to_owned));
+            if ipv6 && live6 != "none" {
+                broken =
+                    broken.or_else(|| differs(&files6, live6, "ufw6", &defaults).map(|how| format!("IPv6: {how}")));
+                around.extend(before_ufw(live6, "ufw6").map(|rule| format!("{rule} (v6)")));
             }
         }
-        Ok(vec![UfwState { others, ufw: Some(Firewall { enabled, defaults, ipv6, rules, broken }) }])
+        let ufw = Some(Firewall { enabled, defaults, ipv6, rules, broken });
+        Ok(vec![UfwState { others, ufw, around: Volatile::new(around) }])
     }
 
     fn derives_from(&self, other: &Question) -> bool {
@@ -308,6 +322,19 @@ impl Fact for Ufw {
     }
 }
 
+/// The chains of ufw that each chain of the kernel leads to, in this order, on every release (ufw-init-functions).
+const JUMPS: [&str; 6] = ["before-logging", "before", "after", "after-logging", "reject", "track"];
+
+/// Rules that let in before ufw's own are asked. One that is about the host itself is everybody's.
+fn before_ufw<'a>(live: &'a str, prefix: &str) -> impl Iterator<Item = &'a str> {
+    let first = format!("-A INPUT -j {prefix}-before-input");
+    let before = live.lines().take_while(move |line| *line != first);
+    before.filter_map(|line| line.strip_prefix("-A INPUT ")).filter(|rule| {
+        let loopback = rule.starts_with("-i lo ") || rule.contains(" -i lo ");
+        rule.ends_with("-j ACCEPT") && !loopback && !rule.contains("ESTABLISHED")
+    })
+}
+
 /// How the running firewall of one family differs from what the files say; `None`: not at all.
 fn differs(file: &str, live: &str, prefix: &str, defaults: &Defaults) -> Option<String> {
     let lines: BTreeSet<&str> = live.lines().collect();
@@ -316,10 +343,17 @@ fn differs(file: &str, live: &str, prefix: &str, defaults: &Defaults) -> Option<
         ("OUTPUT", "output", defaults.outgoing),
         ("FORWARD", "forward", defaults.routed),
     ] {
-        let jump = format!("-A {chain} -j {prefix}-before-{name}");
-        let user = format!("-A {prefix}-before-{name} -j {prefix}-user-{name}");
-        if !lines.contains(jump.as_str()) || !lines.contains(user.as_str()) {
-            return Some(format!("{chain} does not lead to ufw's rules"));
+        let way = format!("-A {chain} -j {prefix}-");
+        let jumps: Vec<&str> = live.lines().filter_map(|line| line.strip_prefix(way.as_str())).collect();
+        let expected = JUMPS.map(|part| format!("{part}-{name}"));
+        if let Some(missing) = expected.iter().find(|jump| !jumps.contains(&jump.as_str())) {
+            return Some(format!("{chain} does not lead to {prefix}-{missing}"));
+        }
+        if jumps != expected {
+            return Some(format!("{chain} leads to ufw's rules in another order than ufw's"));
+        }
+        if !lines.contains(format!("-A {prefix}-before-{name} -j {prefix}-user-{name}").as_str()) {
+            return Some(format!("{prefix}-before-{name} does not lead to ufw's rules"));
         }
         // ufw refuses by a rule of its own behind a policy that drops.
         let policy = if policy == Policy::Allow { "ACCEPT" } else { "DROP" };
@@ -417,7 +451,10 @@ mod any {
             },
         );
         (others, proptest::option::weighted(0.9, ufw))
-            .prop_map(|(other, ufw)| UfwState { others: other.into_iter().map(str::to_owned).collect(), ufw })
+            .prop_map(|(other, ufw)| UfwState {
+                others: other.into_iter().map(str::to_owned).collect(),
+                ..UfwState::of(ufw)
+            })
             .boxed()
     }
 }
@@ -434,7 +471,15 @@ mod tests {
         ### tuple ### allow any any 0.0.0.0/0 any 1.2.3.4 in\n\
         -A ufw-user-input -s 1.2.3.4 -j ACCEPT\n";
     const LIVE: &str = "-P INPUT DROP\n-P FORWARD DROP\n-P OUTPUT ACCEPT\n-N ufw-user-input\n\
-        -A INPUT -j ufw-before-input\n-A OUTPUT -j ufw-before-output\n-A FORWARD -j ufw-before-forward\n\
+        -A INPUT -p tcp -m multiport --dports 22 -j f2b-sshd\n\
+        -A INPUT -j ufw-before-logging-input\n-A INPUT -j ufw-before-input\n-A INPUT -j ufw-after-input\n\
+        -A INPUT -j ufw-after-logging-input\n-A INPUT -j ufw-reject-input\n-A INPUT -j ufw-track-input\n\
+        -A FORWARD -j DOCKER-USER\n-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n\
+        -A FORWARD -j ufw-before-logging-forward\n-A FORWARD -j ufw-before-forward\n\
+        -A FORWARD -j ufw-after-forward\n-A FORWARD -j ufw-after-logging-forward\n\
+        -A FORWARD -j ufw-reject-forward\n-A FORWARD -j ufw-track-forward\n\
+        -A OUTPUT -j ufw-before-logging-output\n-A OUTPUT -j ufw-before-output\n-A OUTPUT -j ufw-after-output\n\
+        -A OUTPUT -j ufw-after-logging-output\n-A OUTPUT -j ufw-reject-output\n-A OUTPUT -j ufw-track-output\n\
         -A ufw-before-input -j ufw-user-input\n-A ufw-before-output -j ufw-user-output\n\
         -A ufw-before-forward -j ufw-user-forward\n\
         -A ufw-user-input -p tcp -m tcp --dport 22 -j ACCEPT\n\
@@ -462,12 +507,35 @@ mod tests {
 
     #[test]
     fn a_flushed_firewall_is_found_though_its_files_are_right() {
-        for line in LIVE.lines().filter(|line| !line.starts_with("-N")) {
+        let others = ["-N", "-A INPUT -p tcp -m multiport", "-A FORWARD -j DOCKER", "-A FORWARD -o docker0"];
+        for line in LIVE.lines().filter(|line| !others.iter().any(|other| line.starts_with(other))) {
             let broken = answer(&LIVE.replace(&format!("{line}\n"), "")).ufw.unwrap().broken;
             assert!(broken.is_some(), "without {line}");
         }
         let more = format!("{LIVE}-A ufw-user-input -p tcp -m tcp --dport 25 -j ACCEPT\n");
         assert!(answer(&more).ufw.unwrap().broken.unwrap().contains("that no file has"));
+    }
+
+    #[test]
+    fn ways_to_the_rules_in_another_order_are_found() {
+        let (before, after) = ("-A INPUT -j ufw-before-input\n", "-A INPUT -j ufw-after-input\n");
+        let turned = LIVE.replace(&format!("{before}{after}"), &format!("{after}{before}"));
+        assert!(answer(&turned).ufw.unwrap().broken.unwrap().contains("another order"));
+        let twice = LIVE.replace(before, &format!("{before}{before}"));
+        assert!(answer(&twice).ufw.unwrap().broken.is_some());
+    }
+
+    #[test]
+    fn rules_that_let_in_before_ufw_is_asked_are_seen() {
+        assert!(answer(LIVE).around.reading().is_empty());
+        let first = "-A INPUT -j ufw-before-logging-input\n";
+        let open = "-A INPUT -p tcp -m tcp --dport 3306 -j ACCEPT\n-A INPUT -i lo -j ACCEPT\n";
+        let state = answer(&LIVE.replace(first, &format!("{open}{first}")));
+        assert_eq!(state.ufw.unwrap().broken, None, "other programs have rules too");
+        let seen: Vec<&String> = state.around.reading().iter().collect();
+        assert_eq!(seen, ["-p tcp -m tcp --dport 3306 -j ACCEPT"]);
+        let behind = format!("{LIVE}-A INPUT -p tcp -m tcp --dport 3306 -j ACCEPT\n");
+        assert!(answer(&behind).around.reading().is_empty(), "ufw is asked first");
     }
 
     #[test]

@@ -243,7 +243,7 @@ mod tests {
         let uplinks = crate::machine::Volatile::new(BTreeSet::from([uplink.to_owned()]));
         machine.set(Here::Here, DockerFirewallState { uplinks, ..DockerFirewallState::none(nft) });
         let others = others.iter().map(|name| (*name).to_owned()).collect();
-        machine.set(Ufw::Here, UfwState { others, ufw: None });
+        machine.set(Ufw::Here, UfwState { others, ..UfwState::of(None) });
         machine
     }
 

@@ -6,14 +6,20 @@ use serde::Deserialize;
 use super::{Plan, Resource};
 use crate::base::event::Finding;
 use crate::base::name::{PackageName, UnitName};
+use crate::machine::docker_published::PublishedPort;
 use crate::machine::fstab::{self, Entry};
-use crate::machine::health::LiveMount;
-use crate::machine::{Blocked, File, Health, HealthState, Machine, MountPoint, Package, Question, System, Unit};
+use crate::machine::health::{Downgrade, LiveMount};
+use crate::machine::ufw::Rule;
+use crate::machine::{
+    Blocked, DockerFirewall, DockerPublished, File, Health, HealthState, Machine, MountPoint, Package, Question,
+    System, Ufw, Unit,
+};
 
 /// Looks at what no single task sees, and reports it: units that failed, services that are masked, packages that are half
-/// installed or held back, a second account with root's number, accounts without a password, files below /etc that
-/// everybody may write, lines of /etc/fstab that are not mounted and mounts that it does not have, a reboot that an
-/// update waits for. It changes nothing, and leaves out what other tasks answer for.
+/// installed, held back or downgraded, a second account with root's number, accounts without a password, files below
+/// /etc that everybody may write, lines of /etc/fstab that are not mounted and mounts that it does not have, ports that
+/// Docker publishes past the firewall, a reboot that an update waits for. It changes nothing, and leaves out what other
+/// tasks answer for.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LastLook {
@@ -59,6 +65,18 @@ fn packages(health: &HealthState, machine: &Machine, found: &mut Found) {
     for package in health.held.reading().iter().filter(|package| !declared(package)) {
         let what = format!("package {package} is held back from all upgrades, security fixes included");
         found.add("held-package", what, format!("`apt-mark unhold {package}`"));
+    }
+    // One that is held back was meant to be so, and that is said; the versions of Docker's own are their task's to judge.
+    let held = |name: &str| health.held.reading().iter().any(|held| held == name);
+    for Downgrade { package, before, now, day } in health.downgraded.reading().iter() {
+        let engine = package.starts_with("docker-ce") || package == "containerd.io";
+        if held(package) || (engine && declared(package)) {
+            continue;
+        }
+        let what = format!("package {package} was downgraded from {before} to {now} on {day}");
+        let help =
+            format!("`apt-get install --only-upgrade {package}`, or `apt-mark hold {package}` if it is meant to stay");
+        found.add("downgraded-package", what, help);
     }
 }
 
@@ -124,12 +142,39 @@ fn mounts(health: &HealthState, machine: &Machine, table: &[Entry], found: &mut 
     }
 }
 
+/// Ports that Docker publishes to everybody though the firewall is on and lets nobody in there.
+fn published(machine: &Machine, found: &mut Found) {
+    let Some(ufw) = machine.known(&Ufw::Here).and_then(|state| state.ufw.as_ref()).filter(|ufw| ufw.enabled) else {
+        return;
+    };
+    let ruled = machine.known(&DockerFirewall::Here).is_some_and(|state| state.rules.is_some());
+    let Some(state) = machine.known(&DockerPublished::Here).filter(|state| !ruled && !state.closed.reading()) else {
+        return;
+    };
+    let lets = |port: &&PublishedPort| {
+        let allows = |rule: &&Rule| matches!(rule.verdict(), "allow" | "limit") && rule.from_anywhere();
+        ufw.rules.iter().filter(allows).any(|rule| rule.covers(&port.protocol, port.port))
+    };
+    let past: Vec<String> = state.ports.reading().iter().filter(|port| !lets(port)).map(ToString::to_string).collect();
+    if !past.is_empty() {
+        let what = format!("Docker publishes {} to everybody, and ufw is not asked about it", past.join(", "));
+        let help = "declare a `docker_firewall` task, or publish on 127.0.0.1 alone, as in `-p 127.0.0.1:5432:5432`";
+        found.add("docker-port-past-firewall", what, help);
+    }
+}
+
 impl Resource for LastLook {
     const NAME: &'static str = "last_look";
     const EXAMPLE: &'static str = "ignore_units = [\"motd-news.service\"]\n";
 
     fn facts(&self) -> Vec<Question> {
-        vec![Health::Here.into(), System::Here.into(), File::at(&fstab::path()).into()]
+        vec![
+            Health::Here.into(),
+            System::Here.into(),
+            File::at(&fstab::path()).into(),
+            Ufw::Here.into(),
+            DockerPublished::Here.into(),
+        ]
     }
 
     fn asserts(&self) -> Vec<Question> {
@@ -147,6 +192,7 @@ impl Resource for LastLook {
         if let Ok((text, ..)) = fstab::on(machine) {
             mounts(health, machine, &fstab::entries(&text), &mut found);
         }
+        published(machine, &mut found);
         if machine.get(&System::Here)?.reboot_required {
             found.add("reboot-required", "an update waits for a reboot".into(), "reboot the host when it suits");
         }
@@ -164,8 +210,11 @@ impl Resource for LastLook {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
+
     use crate::machine::file::Owner;
-    use crate::machine::{FileState, Volatile};
+    use crate::machine::ufw::Firewall;
+    use crate::machine::{DockerFirewallState, DockerPublishedState, FileState, UfwState, Volatile};
 
     fn mount(source: &str, root: &str, target: &str) -> LiveMount {
         LiveMount { source: source.into(), kind: "ext4".into(), root: root.into(), target: target.into() }
@@ -202,6 +251,51 @@ mod tests {
         let quiet = [mount("/dev/sda1", "/srv", "/mnt/bind"), mount("/dev/sdb", "/", "/mnt/of-unit")];
         assert_eq!(of_mounts("", quiet.to_vec()), [""; 0]);
         assert_eq!(of_mounts("", vec![mount("/dev/loop3", "/", "/snap/core/1")]), [""; 0]);
+    }
+
+    #[test]
+    fn a_downgrade_is_found_unless_it_is_held() {
+        let downgrade = |package: &str| Downgrade {
+            package: package.into(),
+            before: "2-1".into(),
+            now: "1-1".into(),
+            day: "2026-01-02".into(),
+        };
+        let health = HealthState {
+            downgraded: Volatile::new(vec![downgrade("curl"), downgrade("wget")]),
+            held: Volatile::new(vec!["wget".into()]),
+            ..HealthState::default()
+        };
+        let mut found = Found::default();
+        packages(&health, &Machine::default(), &mut found);
+        let told: Vec<(&str, &str)> = found.0.iter().map(|f| (f.id.as_str(), f.what.as_str())).collect();
+        assert_eq!(told[1], ("downgraded-package", "package curl was downgraded from 2-1 to 1-1 on 2026-01-02"));
+        assert_eq!(told.len(), 2, "{told:?}");
+    }
+
+    #[test]
+    fn a_port_that_docker_publishes_past_the_firewall_is_found() {
+        let port = |port, protocol: &str| PublishedPort { port, protocol: protocol.into() };
+        let told = |enabled: bool, closed: bool, rules: Option<&str>| {
+            let mut machine = Machine::default();
+            let mut ufw = Firewall { enabled, ..Firewall::stock() };
+            ufw.rules.insert(Rule::incoming(false, "allow", "tcp", "80,443", None));
+            ufw.rules.insert(Rule::incoming(false, "allow", "tcp", "5432", Some("10.0.0.0/8")));
+            machine.set(Ufw::Here, UfwState::of(Some(ufw)));
+            let ports = BTreeSet::from([port(80, "tcp"), port(443, "udp"), port(5432, "tcp")]);
+            let state = DockerPublishedState { ports: Volatile::new(ports), closed: Volatile::new(closed) };
+            machine.set(DockerPublished::Here, state);
+            let rules = rules.map(str::to_owned);
+            machine.set(DockerFirewall::Here, DockerFirewallState { rules, ..DockerFirewallState::none(true) });
+            let mut found = Found::default();
+            published(&machine, &mut found);
+            found.0.into_iter().map(|finding| finding.what).collect::<Vec<_>>()
+        };
+        let past = "Docker publishes 443/udp, 5432/tcp to everybody, and ufw is not asked about it";
+        assert_eq!(told(true, false, None), [past]);
+        assert_eq!(told(false, false, None), [""; 0], "there is no firewall to go past");
+        assert_eq!(told(true, true, None), [""; 0]);
+        assert_eq!(told(true, false, Some("table inet bedplate_docker")), [""; 0]);
     }
 
     #[test]

@@ -20,8 +20,9 @@ use crate::machine::{Blocked, Machine, Question, Session, SessionState, Ufw as H
 ///
 /// The port that you are connected over and `ssh_port` are always open to everybody, and never throttled by `limit`
 /// (deploys log in often). The running firewall is compared with ufw's files: rules that somebody flushed are found
-/// though `ufw status` says all is well, and are built anew. Rules of others are reported, not removed. The change runs
-/// under the guard: if no new login gets in, the host puts everything back by itself.
+/// though `ufw status` says all is well, and are built anew. Rules of others are reported, not removed, and so are rules
+/// that let in before ufw is asked. The change runs under the guard: if no new login gets in, the host puts everything
+/// back by itself.
 ///
 /// Ports that Docker publishes go round these rules: give the same ones to a `docker_firewall` task.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -221,7 +222,9 @@ impl Resource for Ufw {
             changes.push(change);
         }
         let why = format!("it is on with the {} declared rules, and the running firewall has them", wanted.len());
-        Ok(Plan::changes(changes, why).with_findings(foreign(&after, &wanted)))
+        let mut findings = foreign(&after, &wanted);
+        findings.extend(state.around.reading().iter().map(|rule| around(rule)));
+        Ok(Plan::changes(changes, why).with_findings(findings))
     }
 
     #[cfg(test)]
@@ -302,6 +305,21 @@ fn foreign(after: &Firewall, wanted: &[Rule]) -> Vec<Finding> {
             ),
         })
         .collect()
+}
+
+/// A rule of the running firewall that lets in before ufw is asked.
+fn around(rule: &str) -> Finding {
+    let (words, program) = match rule.strip_suffix(" (v6)") {
+        Some(words) => (words, "ip6tables"),
+        None => (rule, "iptables"),
+    };
+    Finding {
+        id: "rule-before-ufw".into(),
+        what: format!(
+            "the running firewall has the rule `{rule}` before ufw's: what it lets in, ufw is not asked about"
+        ),
+        help: Some(format!("declare it as a rule of ufw, then `{program} -D INPUT {words}`")),
+    }
 }
 
 #[cfg(test)]

@@ -96,6 +96,26 @@ const KINDS: &[Kind] = &[
             "ip6tables -F ufw6-user-input",
         ],
     ),
+    // The ways to ufw's rules, one of six each. The box stays reachable, or nobody could look.
+    (
+        &["firewall"],
+        &[
+            "iptables -D INPUT -j ufw-after-input",
+            "iptables -D INPUT -j ufw-track-input",
+            "iptables -P INPUT ACCEPT && iptables -D INPUT -j ufw-before-input",
+            "iptables -D INPUT -j ufw-before-input && iptables -A INPUT -j ufw-before-input",
+        ],
+    ),
+    (
+        &["firewall"],
+        &[
+            "ip6tables -D INPUT -j ufw6-before-input",
+            "ip6tables -D INPUT -j ufw6-reject-input",
+            "ip6tables -D OUTPUT -j ufw6-before-logging-output",
+            "iptables -D FORWARD -j ufw-before-forward",
+            "iptables -D OUTPUT -j ufw-after-logging-output",
+        ],
+    ),
     (&["firewall"], &["iptables -P INPUT ACCEPT", "ip6tables -P INPUT ACCEPT", "iptables -P FORWARD ACCEPT"]),
     (&["firewall"], &["iptables -I ufw-user-input -p tcp --dport 3306 -j ACCEPT"]),
     // The firewall, by its own command and files.
@@ -266,6 +286,16 @@ pub(crate) const STRAYS: &[(&str, &str, &str)] = &[
     ("apt-mark hold ufw >/dev/null", "held-package", "apt-mark unhold ufw >/dev/null"),
     ("apt-mark hold passwd >/dev/null", "held-package", "apt-mark unhold passwd >/dev/null"),
     ("ufw allow 6379/tcp >/dev/null", "foreign-ufw-rule", "ufw delete allow 6379/tcp >/dev/null"),
+    (
+        "iptables -I INPUT -p tcp --dport 3306 -j ACCEPT",
+        "rule-before-ufw",
+        "iptables -D INPUT -p tcp --dport 3306 -j ACCEPT",
+    ),
+    (
+        "ip6tables -I INPUT -p tcp --dport 3306 -j ACCEPT",
+        "rule-before-ufw",
+        "ip6tables -D INPUT -p tcp --dport 3306 -j ACCEPT",
+    ),
     ("useradd -o -u 0 -g 0 toor", "second-root", "userdel -f toor 2>/dev/null"),
     ("useradd ann && passwd -q -d ann", "empty-password", "userdel ann"),
     (
