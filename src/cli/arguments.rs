@@ -177,6 +177,10 @@ pub struct Check {
     /// Plan on facts saved by `bedplate facts --json`, without contacting a host.
     #[arg(long, value_name = "FILE")]
     pub facts: Option<PathBuf>,
+
+    /// Save the plan to FILE, to be reviewed and given to `apply --plan`.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["facts", "show_script"])]
+    pub save: Option<PathBuf>,
 }
 
 /// `bedplate apply`.
@@ -189,6 +193,11 @@ pub struct Apply {
     /// Do not ask before changing anything.
     #[arg(short, long)]
     pub yes: bool,
+
+    /// Do what this plan of `check --save` says, or nothing: hosts, playbooks or variables that have changed since are
+    /// refused, on all hosts before anything is changed on one.
+    #[arg(long, value_name = "FILE", conflicts_with = "show_script")]
+    pub plan: Option<PathBuf>,
 
     /// Exit 2 also when there are unmanaged findings left.
     #[arg(long)]

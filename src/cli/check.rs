@@ -1,8 +1,10 @@
 //! `bedplate check`: what would change.
 
 use super::arguments::{Check, Output};
+use super::plan_file::Saving;
 use super::{Failed, prepare};
 use crate::base::Exit;
+use crate::engine::Review;
 
 /// Runs the command.
 pub(super) fn run(command: &Check, output: &Output) -> Result<Exit, Failed> {
@@ -14,7 +16,17 @@ pub(super) fn run(command: &Check, output: &Output) -> Result<Exit, Failed> {
         if command.selection.show_script {
             return Ok(prepare::show_probe(&jobs));
         }
-        let manner = prepare::Manner { strict: command.strict, ..prepare::Manner::look("check") };
-        prepare::run(jobs, &command.selection, output, &manner).await
+        let saving = command.save.as_deref().map(|path| Saving::begin(path, &jobs, &command.selection)).transpose()?;
+        let manner = prepare::Manner {
+            strict: command.strict,
+            review: saving.as_ref().map_or(Review::None, |saving| Review::Gather(saving.sheet.clone())),
+            file: command.save.as_deref().map(|path| ("--save", path.to_owned())),
+            ..prepare::Manner::look("check")
+        };
+        let exit = prepare::run(jobs, &command.selection, output, &manner).await?;
+        if let Some(saving) = saving {
+            saving.finish(exit)?;
+        }
+        Ok(exit)
     })
 }

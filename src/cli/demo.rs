@@ -94,9 +94,8 @@ async fn once(sandbox: &Sandbox, output: &Output, mode: Mode) -> Result<Exit, Fa
     let manner = prepare::Manner {
         command: if mode == Mode::Apply { "apply" } else { "check" },
         mode,
-        strict: false,
         window: Duration::from_secs(60),
-        ask_first: false,
+        ..prepare::Manner::look("demo")
     };
     prepare::run(jobs, &selection, output, &manner).await
 }

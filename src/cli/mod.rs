@@ -22,6 +22,7 @@ mod handoff;
 mod history;
 mod init;
 mod logging;
+mod plan_file;
 mod prepare;
 mod prompt;
 mod ready;

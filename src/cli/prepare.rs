@@ -1,6 +1,6 @@
 //! What `check`, `apply`, `facts` and `demo` share: arguments to a run of the engine, drawn by the report.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,14 +15,14 @@ use crate::base::name::HostName;
 use crate::engine::jobs::{Jobs, Wanted};
 use crate::engine::record::Operator;
 use crate::engine::saved::{self, SavedFacts};
-use crate::engine::{self, Consent, Consented, Job, Mode, Run, consent, jobs};
+use crate::engine::{self, Consent, Consented, Job, Mode, Review, Run, consent, jobs};
 use crate::playbook::Settings;
 use crate::report::{self, Running, Stage};
 use crate::ssh::config::{Myself, SshConfig};
 use crate::ssh::{Answer, Connector, Policy};
 
 /// How a run is made of a command.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Manner {
     /// The command's name.
     pub(super) command: &'static str,
@@ -34,12 +34,24 @@ pub(super) struct Manner {
     pub(super) window: Duration,
     /// Whether the operator is asked before anything is changed.
     pub(super) ask_first: bool,
+    /// What it has to do with a saved plan.
+    pub(super) review: Review,
+    /// The option that named the file of that plan, and the file.
+    pub(super) file: Option<(&'static str, PathBuf)>,
 }
 
 impl Manner {
     /// A look that changes nothing.
     pub(super) fn look(command: &'static str) -> Self {
-        Self { command, mode: Mode::Check, strict: false, window: Duration::ZERO, ask_first: false }
+        Self {
+            command,
+            mode: Mode::Check,
+            strict: false,
+            window: Duration::ZERO,
+            ask_first: false,
+            review: Review::None,
+            file: None,
+        }
     }
 }
 
@@ -81,7 +93,7 @@ pub(super) async fn read(selection: &Selection) -> Result<Jobs, Failed> {
 }
 
 /// What the command line said about hosts and tasks, as it would be typed again, without secrets.
-fn arguments(selection: &Selection, jobs: &Jobs) -> Vec<String> {
+pub(super) fn arguments(selection: &Selection, jobs: &Jobs) -> Vec<String> {
     let mut words = selection.hosts.clone();
     let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
     let path = |path: &Path| path.display().to_string();
@@ -101,7 +113,7 @@ fn arguments(selection: &Selection, jobs: &Jobs) -> Vec<String> {
 }
 
 /// Who runs this, for locks and journals.
-fn operator() -> Operator {
+pub(super) fn operator() -> Operator {
     let me = Myself::detect();
     Operator {
         name: format!("{}@{}", me.user, me.host),
@@ -115,15 +127,22 @@ pub(super) fn run_of(jobs: &Jobs, selection: &Selection, manner: &Manner, runnin
     let login = &selection.login;
     let policy = Policy { accept_new: login.accept_new, ask_password: login.ask_password, ..Policy::default() };
     let terminal = Arc::new(Terminal::new(running.stage.clone()));
+    let mut arguments = arguments(selection, jobs);
+    if let Some((option, file)) = &manner.file {
+        arguments.extend([(*option).to_owned(), file.display().to_string()]);
+    }
+    let consent = Consent::new(jobs.jobs.len(), manner.ask_first.then(|| question(running.stage.clone())));
+    let consent = if matches!(manner.review, Review::Hold(_)) { consent.all_or_none() } else { consent };
     Run {
         mode: manner.mode,
         strict: manner.strict,
-        arguments: arguments(selection, jobs),
+        arguments,
         operator: operator(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         window: manner.window,
         places: Arc::new(Semaphore::new(selection.parallel.clamp(1, 1000))),
-        consent: Consent::new(jobs.jobs.len(), manner.ask_first.then(|| question(running.stage.clone()))),
+        consent,
+        review: manner.review.clone(),
         redactor: jobs.secrets.clone(),
         stop: CancellationToken::new(),
         connector: Arc::new(Connector::new(policy, terminal)),
@@ -281,7 +300,7 @@ pub(super) async fn check_saved(
         selection.hosts = saved.iter().map(|facts| facts.host.to_string()).collect();
     }
     let jobs = read(&selection).await?;
-    let mut worst = Exit::Done;
+    let mut hosts = Vec::new();
     for job in &jobs.jobs {
         let facts = saved.iter().find(|facts| facts.host == job.target.name).or(match &saved[..] {
             [only] if jobs.jobs.len() == 1 => Some(only),
@@ -290,14 +309,17 @@ pub(super) async fn check_saved(
         let Some(facts) = facts else {
             return Err(Failed::input(format!("there are no facts of {} in {}", job.target.name, path.display())));
         };
-        let running = report::start(&super::settings(output, super::setting_rows(&jobs)))?;
-        let run = run_of(&jobs, &selection, &Manner { strict, ..Manner::look("check") }, &running);
-        let Running { events, done, .. } = running;
-        drop(events);
-        let exit = saved::check(job, &facts.machine, &run).await;
-        drop(run);
-        done.await.map_err(|error| Failed::host(format!("the report broke off: {error}")))?;
-        worst = worst.worst(exit);
+        hosts.push((job, &facts.machine));
     }
-    Ok(worst)
+    let running = report::start(&super::settings(output, super::setting_rows(&jobs)))?;
+    let run = run_of(&jobs, &selection, &Manner { strict, ..Manner::look("check") }, &running);
+    let Running { events, done, .. } = running;
+    drop(events);
+    let exit = saved::check(&hosts, &run).await;
+    drop(run);
+    let errors = done.await.map_err(|error| Failed::host(format!("the report broke off: {error}")))?;
+    match errors.into_iter().next() {
+        None => Ok(exit),
+        Some(error) => Err(error.into()),
+    }
 }

@@ -17,6 +17,8 @@ pub enum Consented {
     No,
     /// There is nobody to ask.
     NotAskable,
+    /// All hosts or none, and one of them failed before it had a plan.
+    NotAll,
 }
 
 /// Puts the question: hosts that would be changed, with the number of their tasks that differ.
@@ -26,27 +28,45 @@ pub type Question = Arc<dyn Fn(Vec<(HostName, usize)>) -> BoxFuture<'static, Con
 #[derive(Clone)]
 pub struct Consent {
     question: Option<Question>,
+    /// Whether nobody goes on when one host has failed before it had a plan.
+    all_or_none: bool,
     shared: Arc<Shared>,
 }
 
 struct Shared {
-    /// Hosts that have not planned or failed yet, and the changes of those that have planned.
-    waiting: Mutex<(usize, BTreeMap<HostName, usize>)>,
+    waiting: Mutex<Waiting>,
     answer: watch::Sender<Option<Consented>>,
+}
+
+/// How far the hosts are.
+struct Waiting {
+    /// Hosts that have not planned or failed yet.
+    left: usize,
+    /// The changes of those that have planned.
+    planned: BTreeMap<HostName, usize>,
+    /// Whether one has failed.
+    failed: bool,
 }
 
 impl Consent {
     /// For `hosts` hosts. Without a `question` all go on at once.
     pub fn new(hosts: usize, question: Option<Question>) -> Self {
-        let waiting = Mutex::new((hosts, BTreeMap::new()));
-        Self { question, shared: Arc::new(Shared { waiting, answer: watch::Sender::new(None) }) }
+        let waiting = Mutex::new(Waiting { left: hosts, planned: BTreeMap::new(), failed: false });
+        let shared = Arc::new(Shared { waiting, answer: watch::Sender::new(None) });
+        Self { question, all_or_none: false, shared }
+    }
+
+    /// The same, and nobody goes on unless all hosts could.
+    #[must_use]
+    pub fn all_or_none(self) -> Self {
+        Self { all_or_none: true, ..self }
     }
 
     /// The host `name` has planned `changes` changes: waits for all other hosts and for the answer.
     pub async fn planned(&self, name: &HostName, changes: usize) -> Consented {
         let mut answer = self.shared.answer.subscribe();
         self.account(Some((name.clone(), changes))).await;
-        if changes == 0 || self.question.is_none() {
+        if changes == 0 || (self.question.is_none() && !self.all_or_none) {
             return Consented::Yes;
         }
         loop {
@@ -66,19 +86,24 @@ impl Consent {
     }
 
     async fn account(&self, planned: Option<(HostName, usize)>) {
-        let Some(question) = &self.question else { return };
-        let all = {
+        let (hosts, failed) = {
             let mut waiting = self.shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.0 = waiting.0.saturating_sub(1);
+            waiting.left = waiting.left.saturating_sub(1);
+            waiting.failed |= planned.is_none();
             if let Some((name, changes)) = planned.filter(|(_, changes)| *changes > 0) {
-                waiting.1.insert(name, changes);
+                waiting.planned.insert(name, changes);
             }
-            (waiting.0 == 0 && !waiting.1.is_empty()).then(|| waiting.1.clone())
+            if waiting.left > 0 || waiting.planned.is_empty() {
+                return;
+            }
+            (waiting.planned.clone(), waiting.failed)
         };
-        if let Some(hosts) = all {
-            let said = question(hosts.into_iter().collect()).await;
-            self.shared.answer.send_replace(Some(said));
-        }
+        let said = match &self.question {
+            _ if failed && self.all_or_none => Consented::NotAll,
+            Some(question) => question(hosts.into_iter().collect()).await,
+            None => Consented::Yes,
+        };
+        self.shared.answer.send_replace(Some(said));
     }
 }
 
@@ -106,6 +131,21 @@ mod tests {
             tokio::join!(consent.planned(&a, 2), consent.planned(&b, 1), consent.planned(&a, 0), consent.passed());
         assert_eq!((one, other, same), (Consented::No, Consented::No, Consented::Yes));
         assert_eq!(asked.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn where_all_or_none_go_on_a_host_that_failed_stops_the_others_unasked() {
+        let question: Question = Arc::new(|_| panic!("nobody is asked"));
+        for question in [Some(question), None] {
+            let consent = Consent::new(2, question).all_or_none();
+            let a = name("a");
+            let (one, ()) = tokio::join!(consent.planned(&a, 2), consent.passed());
+            assert_eq!(one, Consented::NotAll);
+        }
+        let consent = Consent::new(2, None).all_or_none();
+        let (a, b) = (name("a"), name("b"));
+        let (one, other) = tokio::join!(consent.planned(&a, 2), consent.planned(&b, 1));
+        assert_eq!((one, other), (Consented::Yes, Consented::Yes));
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use super::line::{Line, LineError};
 use super::probe::{ProbeError, look_and_plan};
 use super::record::{self, JournalEntry, JournalStep};
 use super::steps::{self, Ended};
-use super::{Consented, Job, Mode, Outcome, Run, Teller};
+use super::{Consented, Job, Mode, Outcome, Review, Run, Teller};
 use crate::base::Exit;
 use crate::base::event::{EventKind, Failure, Tally, Verdict};
 use crate::machine::{Machine, Question, Session, SshLogin, Unknown};
@@ -49,7 +49,7 @@ impl Stop {
 }
 
 impl Stop {
-    fn before_any_change(mut self) -> Self {
+    pub(super) fn before_any_change(mut self) -> Self {
         self.failure.state.get_or_insert_with(|| "nothing was changed".into());
         self
     }
@@ -126,9 +126,15 @@ impl<'a> Work<'a> {
         self.no_fights(&plan)?;
         self.tell_plan(&plan, &BTreeSet::new()).await;
         let exit = match self.run.mode {
-            Mode::Check => Ok(self.checked(&plan)),
+            Mode::Check => {
+                if let Review::Gather(sheet) = &self.run.review {
+                    sheet.add(&self.job, &plan);
+                }
+                Ok(self.checked(&plan))
+            }
             Mode::Apply => {
                 self.not_refused(&plan, &BTreeSet::new())?;
+                self.as_reviewed(&plan)?;
                 // While the operator thinks, other hosts may plan.
                 drop(place);
                 self.agreed(&plan).await?;
@@ -152,6 +158,9 @@ impl<'a> Work<'a> {
             Consented::No => ("declined", "run `check` to look without being asked"),
             Consented::NotAskable => {
                 ("there is no terminal to ask whether to go on", "add `--yes` to apply without a question")
+            }
+            Consented::NotAll => {
+                ("another host of the plan is not as it was planned on", "a saved plan is done on all hosts or on none")
             }
         };
         let mut stop = Stop::new(Exit::BadInput, what, Some(help.into()));
@@ -214,11 +223,14 @@ impl<'a> Work<'a> {
         let mut settled = BTreeSet::new();
         let mut changed = BTreeSet::new();
         let (mut before, mut plan) = (machine, plan);
-        for _ in 0..=self.job.tasks.len() + 1 {
+        for round in 0..=self.job.tasks.len() + 1 {
             self.not_refused(&plan, &changed)?;
             let segments = plan.segments();
             if segments.is_empty() {
                 break;
+            }
+            if round > 0 && matches!(self.run.review, Review::Hold(_)) {
+                return Ok(self.beyond_review(&plan).await);
             }
             let acted = self.act(line, &before, segments).await;
             let begun = Instant::now();

@@ -25,6 +25,7 @@ pub mod jobs;
 mod line;
 mod probe;
 pub mod record;
+pub mod reviewed;
 pub mod saved;
 mod steps;
 #[cfg(test)]
@@ -34,6 +35,7 @@ mod way;
 pub use consent::{Consent, Consented};
 pub use fleet::run;
 pub use probe::ask;
+pub use reviewed::Review;
 
 /// One host of a run: how it is reached, and what should be true of it.
 #[derive(Debug)]
@@ -74,6 +76,8 @@ pub struct Run {
     pub places: Arc<Semaphore>,
     /// Asked before anything is changed.
     pub consent: Consent,
+    /// Whether its plan is saved, or is to be a saved one.
+    pub review: Review,
     /// Secrets that must not appear in what the hosts say.
     pub redactor: Redactor,
     /// Cancelled by Ctrl-C: no new action begins.

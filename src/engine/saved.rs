@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::host::Stop;
 use super::record::{self, JournalEntry};
-use super::{Job, Run, Teller, probe, steps};
+use super::{Job, Outcome, Run, Teller, probe, steps};
 use crate::base::Exit;
 use crate::base::event::{EventKind, Failure, Tally};
 use crate::base::name::HostName;
@@ -75,19 +75,29 @@ pub fn action_scripts(job: &Job, machine: &Machine) -> Vec<String> {
     plan.segments().iter().map(|segment| steps::batch(segment.steps()).show()).collect()
 }
 
-/// Plans on saved facts and tells it as a check is told, from `RunStarted` to `RunFinished`. Gives what the process
-/// ends with.
-pub async fn check(job: &Job, machine: &Machine, run: &Run) -> Exit {
-    let host = Teller::new(run, Some(&job.target.name));
+/// Plans every host on its saved facts and tells it as a check is told, from `RunStarted` to `RunFinished`. Gives what
+/// the process ends with.
+pub async fn check(hosts: &[(&Job, &Machine)], run: &Run) -> Exit {
     let whole = Teller::new(run, None);
     whole
         .tell(EventKind::RunStarted {
             command: "check".into(),
             version: run.version.clone(),
-            hosts: vec![job.target.name.clone()],
+            hosts: hosts.iter().map(|(job, _)| job.target.name.clone()).collect(),
             arguments: run.arguments.clone(),
         })
         .await;
+    let mut total = Outcome { tally: Tally::default(), exit: Exit::Done };
+    for (job, machine) in hosts {
+        let outcome = check_one(job, machine, run).await;
+        total = Outcome { tally: total.tally.plus(outcome.tally), exit: total.exit.worst(outcome.exit) };
+    }
+    whole.tell(EventKind::RunFinished { tally: total.tally, exit: total.exit }).await;
+    total.exit
+}
+
+async fn check_one(job: &Job, machine: &Machine, run: &Run) -> Outcome {
+    let host = Teller::new(run, Some(&job.target.name));
     let system = machine.known(&System::Here).map(|system| system.title()).unwrap_or_default();
     host.tell(EventKind::ProbeFinished { system, facts: machine.questions().len(), took_ms: 0 }).await;
     let plan = plan::plan(&job.tasks, machine);
@@ -113,6 +123,5 @@ pub async fn check(job: &Job, machine: &Machine, run: &Run) -> Exit {
         }
     };
     host.tell(EventKind::HostFinished { tally, exit }).await;
-    whole.tell(EventKind::RunFinished { tally, exit }).await;
-    exit
+    Outcome { tally, exit }
 }

@@ -287,10 +287,19 @@ impl Story {
         self.command == "check"
     }
 
-    /// `bedplate VERB` with this run's arguments, as one would type it.
+    /// `bedplate VERB` with this run's arguments, as one would type it: a plan that a check has saved is what an apply
+    /// is given, and no check needs one.
     pub(super) fn command_line(&self, verb: &str) -> String {
-        let words = self.arguments.iter().map(|word| quoted(word));
-        std::iter::once(format!("bedplate {verb}")).chain(words).collect::<Vec<_>>().join(" ")
+        let mut words = vec![format!("bedplate {verb}")];
+        let mut arguments = self.arguments.iter();
+        while let Some(word) = arguments.next() {
+            match (word.as_str(), verb) {
+                ("--plan", "check") => drop(arguments.next()),
+                ("--save", "apply") => words.push("--plan".to_owned()),
+                _ => words.push(quoted(word)),
+            }
+        }
+        words.join(" ")
     }
 }
 
