@@ -304,7 +304,7 @@ impl Story {
 }
 
 /// A word as a shell takes it, in quotes only where it needs them.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./_-".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();

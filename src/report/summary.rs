@@ -4,7 +4,7 @@ use crate::base::Exit;
 use crate::base::event::{Tally, TaskPlan};
 
 use super::ink::{Paper, Tone, cells, count, duration, pad, shorten, signed, unbroken, wrap};
-use super::story::{HostStory, Story};
+use super::story::{HostStory, Story, quoted};
 
 /// "3 of 25 tasks to change · 1 known later".
 pub(super) fn plan_counts(tasks: &[TaskPlan], check: bool) -> String {
@@ -158,6 +158,11 @@ fn next_steps(story: &Story) -> Vec<String> {
         said.push("What the guard covers is as it was before.".to_owned());
     }
     let again = command(&story.command);
+    let plan = story.arguments.iter().position(|word| word == "--plan").and_then(|at| story.arguments.get(at + 1));
+    if let (Some(plan), true) = (plan, ended(Exit::BadInput)) {
+        let anew = unbroken(&format!("`{} --save {}`", story.command_line("check"), quoted(plan)));
+        return vec![format!("Nothing was changed on any host. {anew} makes a new plan to look at.")];
+    }
     let trouble = [Exit::HostFailed, Exit::GuardRestored, Exit::Unreachable, Exit::BadInput].into_iter().any(ended);
     if trouble || !story.failures.is_empty() {
         said.push(format!("Fix the cause above, then run {again} again."));

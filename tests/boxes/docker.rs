@@ -8,7 +8,7 @@ use bedplate::base::event::{Event, EventKind, TaskPlan, Verdict};
 use bedplate::base::name::HostName;
 use bedplate::base::secret::Redactor;
 use bedplate::base::{Digest, Exit};
-use bedplate::engine::{self, Consent, Job, Mode, Run, record::Operator};
+use bedplate::engine::{self, Consent, Job, Mode, Review, Run, record::Operator};
 use bedplate::machine::{Machine, Question};
 use bedplate::plan::{Declaration, Task};
 use bedplate::resource;
@@ -130,6 +130,7 @@ impl Bench {
                 window,
                 places: Arc::new(tokio::sync::Semaphore::new(1)),
                 consent: Consent::new(1, None),
+                review: Review::None,
                 redactor: Redactor::default(),
                 stop: CancellationToken::new(),
                 connector: Arc::new(Connector::new(Policy::default(), ask)),

@@ -25,6 +25,7 @@ mod ran;
 mod ready;
 mod recorded;
 mod repository;
+mod reviewed;
 mod storage;
 mod support;
 mod timing;

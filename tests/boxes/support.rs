@@ -53,6 +53,11 @@ impl Rig {
         std::fs::write(path, text).expect("a file");
     }
 
+    /// Reads a file in the working folder.
+    pub(crate) fn read(&self, path: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(path)).expect("a file")
+    }
+
     /// `VERB root@BOX` with what every test of a box needs, and `more`.
     fn words(&self, verb: &str, more: &[&str]) -> Vec<String> {
         let (address, swap) = (self.address(), format!("swap_path=/swapfile-{}", self.sandbox.name()));
