@@ -23,11 +23,10 @@ pub(super) fn run(command: &Handoff, output: &Output) -> Result<u8, Failed> {
         }
         title(1, "apply");
         let manner = prepare::Manner {
-            command: "apply",
             mode: Mode::Apply,
-            strict: false,
             window: Duration::from_secs(command.window),
             ask_first: !command.yes,
+            ..prepare::Manner::look("apply")
         };
         let exit = prepare::run(asked.jobs, &asked.selection, output, &manner).await?;
         if exit != Exit::Done {
