@@ -278,6 +278,12 @@ pub enum EventKind {
         restored: Vec<String>,
         /// Why no login confirmed.
         cause: String,
+        /// What somebody else had changed meanwhile and was therefore left alone.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        left: Vec<String>,
+        /// What somebody else had changed meanwhile and was put back all the same, as it might keep everybody out.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        forced: Vec<String>,
     },
     /// The host was looked at again.
     Verified {

@@ -196,10 +196,12 @@ fn story(report: &Report) -> String {
         Why::Asked => "a step of an earlier run had failed",
     };
     let end = match report.problems.as_slice() {
-        [] => "all is as it was before that run".to_owned(),
+        [] if report.left.is_empty() => "all is as it was before that run".to_owned(),
+        [] => "what that run had changed is as it was".to_owned(),
         problems => format!("but {}", problems.join("; ")),
     };
-    format!("this host has put itself back at {}, because {why}; {end}", report.at)
+    let told = [vec![end], report.of_others()].concat().join("; ");
+    format!("this host has put itself back at {}, because {why}; {told}", report.at)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The guard of steps that can cut access, as the engine speaks to it. What does the work stands on the host: a
 //! systemd timer and a boot-time unit put everything back unless a new login confirms in time.
 //!
-//! The order is: [`arm`] over the held shell, the steps, a NEW connection (new TCP, new authentication, the user, key,
+//! The order is: [`arm`] over the held shell, the steps with [`note_call`] behind them, a NEW connection (new TCP, new authentication, the user, key,
 //! port and way that the next run will use), [`confirm`] over that one. The caller asserts beforehand what that login
 //! must show (that the running sshd offers `publickey` alone, that sudo works). Whatever happens to the caller, the
 //! host ends up either confirmed or as it was: one rename decides, and the loser of it does nothing.
@@ -12,16 +12,23 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::action::Saved;
+use crate::machine::session::SESSION;
 use crate::shell::frame::{BadAnswer, Fields, printable, printable_lines};
 use crate::shell::{Batch, Call, Library, Mode, Nonce};
 use crate::ssh::{FrameResult, HeldShell, SessionError};
 
-static GUARD: Library = Library { name: "guard.sh", text: include_str!("guard.sh"), needs: &[] };
+static STATE: Library = Library { name: "guard_state.sh", text: include_str!("guard_state.sh"), needs: &[] };
+static GUARD: Library = Library { name: "guard.sh", text: include_str!("guard.sh"), needs: &[&SESSION, &STATE] };
 /// Apart, because every connection asks.
 static REPORT: Library = Library { name: "guard_report.sh", text: include_str!("guard_report.sh"), needs: &[] };
 
 /// What the host itself runs, as a file of its own there.
-const RESTORE: &str = include_str!("guard_host.sh");
+const RESTORE: &str = concat!(
+    include_str!("guard_state.sh"),
+    include_str!("guard_files.sh"),
+    include_str!("guard_accounts.sh"),
+    include_str!("guard_host.sh")
+);
 
 /// The shortest window: a login over a slow link with a question to the operator must fit in.
 pub const SHORTEST_WINDOW: Duration = Duration::from_secs(10);
@@ -70,6 +77,30 @@ pub struct Report {
     pub at: String,
     /// What could not be put back, or does not work as before; none when all is as it was.
     pub problems: Vec<String>,
+    /// What somebody else had changed behind the steps, and was therefore left alone.
+    pub left: Vec<String>,
+    /// What somebody else had changed behind the steps, and was put back all the same, as it might keep the door shut.
+    pub forced: Vec<String>,
+    /// The folder on the host with copies of that.
+    pub kept: Option<String>,
+}
+
+impl Report {
+    /// What became of somebody else's work, as phrases; none where nobody else had done any.
+    pub fn of_others(&self) -> Vec<String> {
+        let mut told = Vec::new();
+        if !self.left.is_empty() {
+            told.push(format!("left alone, as somebody else has changed it meanwhile: {}", self.left.join(", ")));
+        }
+        if !self.forced.is_empty() {
+            let kept = self.kept.as_ref().map(|folder| format!(" (copies are kept in {folder})")).unwrap_or_default();
+            told.push(format!(
+                "put back although somebody else had changed it meanwhile, as it might keep everybody out: {}{kept}",
+                self.forced.join(", ")
+            ));
+        }
+        told
+    }
 }
 
 /// How the guard of a host stands.
@@ -128,6 +159,12 @@ pub async fn arm(
         77 => Armed::Another,
         _ => Armed::Failed(printable_lines(&result.body)),
     })
+}
+
+/// The call that notes how the steps have left what was saved: the last of their batch. What others change from then on
+/// is told from bedplate's own work, and left alone when the guard fires.
+pub fn note_call(nonce: &Nonce) -> Call {
+    Call::new(&GUARD, "guard_note").arg(nonce.as_str())
 }
 
 /// Disarms the host. To be called over the NEW login only: the call is the proof that it works.
@@ -191,9 +228,19 @@ fn reported(text: &str) -> Option<Report> {
         "reboot" => Why::Reboot,
         _ => Why::Asked,
     };
-    let problems =
-        text.lines().filter_map(|line| line.strip_prefix("problem=")).map(|line| printable(line.as_bytes())).collect();
-    Some(Report { nonce: value("nonce")?.to_owned(), why, at: value("at")?.to_owned(), problems })
+    let all = |key: &str| -> Vec<String> {
+        let values = text.lines().filter_map(|line| line.strip_prefix(key)?.strip_prefix('='));
+        values.map(|value| printable(value.as_bytes())).collect()
+    };
+    Some(Report {
+        nonce: value("nonce")?.to_owned(),
+        why,
+        at: value("at")?.to_owned(),
+        problems: all("problem"),
+        left: all("stays"),
+        forced: all("forced"),
+        kept: all("kept").pop(),
+    })
 }
 
 /// Folders before the files in them, so that a file of its own comes last; else in their own order.
@@ -221,18 +268,26 @@ fn words(saved: &Saved) -> (&'static str, &str) {
 }
 
 #[cfg(test)]
+#[path = "guard_shell_tests.rs"]
+mod shell_tests;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn reads_what_a_guard_left() {
         let body =
-            b"\0nonce=0f\nwhy=reboot\nat=2026-01-02T03:04:05Z\nproblem=ssh.service does not run again\nend=1\n\0";
+            b"\0nonce=0f\nwhy=reboot\nat=2026-01-02T03:04:05Z\nproblem=ssh.service does not run again\nstays=/etc/ssh/x\n\
+            forced=/etc/ssh/y\nkept=/k/0f\nend=1\n\0";
         let standing = standing(body).unwrap();
         assert_eq!(standing.now, Now::Idle);
         let report = standing.report.unwrap();
         assert_eq!((report.nonce.as_str(), report.why), ("0f", Why::Reboot));
         assert_eq!(report.problems, ["ssh.service does not run again"]);
+        let others = report.of_others();
+        assert!(others[0].starts_with("left alone") && others[0].ends_with("/etc/ssh/x"), "{others:?}");
+        assert!(others[1].contains("/etc/ssh/y") && others[1].ends_with("(copies are kept in /k/0f)"), "{others:?}");
     }
 
     #[test]
@@ -265,11 +320,12 @@ mod tests {
         fn no_report_can_break_the_reader(
             state in "(|armed|firing|\\PC{0,6})\0?",
             body in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80),
-            lines in "((nonce|why|at|problem|end)=?[ -~]{0,6}\n){0,8}\0?",
+            lines in "((nonce|why|at|problem|stays|forced|kept|end)=?[ -~]{0,6}\n){0,8}\0?",
         ) {
             for body in [&body, &[state.as_bytes(), lines.as_bytes()].concat()] {
                 if let Ok(Standing { report: Some(report), .. }) = standing(body) {
-                    proptest::prop_assert!(report.problems.iter().flat_map(|p| p.chars()).all(|c| !c.is_control()));
+                    let told = report.problems.iter().cloned().chain(report.of_others()).collect::<String>();
+                    proptest::prop_assert!(told.chars().all(|c| !c.is_control()), "{told:?}");
                 }
             }
         }

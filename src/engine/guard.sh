@@ -10,68 +10,12 @@ guard_refuse() {
 	exit 1
 }
 
-# guard_save NUMBER KIND NAME: one entry.
-guard_save() {
+# guard_enter NUMBER KIND NAME: one entry, as it is before the first step.
+guard_enter() {
 	guard_place=$guard_home/saved/$(printf '%04d' "$1")
 	mkdir -- "$guard_place" && printf '%s\n' "$2" >"$guard_place/kind" && printf '%s\n' "$3" >"$guard_place/name" || return 1
-	case $2 in
-		file | folder)
-			if [ -e "$3" ] || [ -h "$3" ]; then cp -a -- "$3" "$guard_place/data"; fi
-			;;
-		unit) guard_save_unit "$3" >"$guard_place/unit" ;;
-		firewall) guard_save_firewall "$guard_place" ;;
-		sysctl) cat -- "/proc/sys/$(printf '%s' "$3" | tr '.' '/')" >"$guard_place/data" 2>/dev/null || rm -f -- "$guard_place/data" ;;
-		account) guard_save_account "$3" "$guard_place" ;;
-		group) guard_save_lines "$3" "$guard_place" group gshadow ;;
-		*) return 1 ;;
-	esac
-}
-
-# guard_save_unit NAME: two lines, whether it is enabled and whether it is active.
-guard_save_unit() {
-	guard_word=$(systemctl is-enabled -- "$1" 2>/dev/null)
-	printf '%s\n' "${guard_word:-not-found}"
-	guard_word=$(systemctl is-active -- "$1" 2>/dev/null)
-	printf '%s\n' "${guard_word:-unknown}"
-}
-
-# guard_save_firewall PLACE: ufw's files and its part of the running firewall.
-guard_save_firewall() {
-	if [ -d /etc/ufw ]; then cp -a -- /etc/ufw "$1/ufw" || return 1; fi
-	if [ -f /etc/default/ufw ]; then cp -a -- /etc/default/ufw "$1/default" || return 1; fi
-	if command -v iptables-save >/dev/null; then
-		iptables-save -t filter >"$1/live4" || return 1
-		# A host without IPv6 has none to save.
-		ip6tables-save -t filter >"$1/live6" 2>/dev/null || rm -f -- "$1/live6"
-		# A firewall that nobody touched has no table yet: what comes later goes then.
-		[ -s "$1/live4" ] || printf '*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n' >"$1/live4"
-		[ -s "$1/live6" ] || printf '*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n' >"$1/live6"
-	fi
-	return 0
-}
-
-# guard_save_lines NAME PLACE DATABASE...: the line of NAME in each, if there is one.
-guard_save_lines() {
-	guard_entry=$1 guard_into=$2
-	shift 2
-	for guard_base in "$@"; do
-		[ -f "/etc/$guard_base" ] || continue
-		awk -F : -v name="$guard_entry" '$1 == name { print; exit }' "/etc/$guard_base" >"$guard_into/$guard_base" || return 1
-	done
-}
-
-# guard_save_account NAME PLACE: the account's own lines, the groups it is in, its keys.
-guard_save_account() {
-	guard_save_lines "$1" "$2" passwd shadow group gshadow || return 1
-	awk -F : -v user="$1" '{ n = split($4, member, ","); for (i = 1; i <= n; i++) if (member[i] == user) print $1 }' \
-		/etc/group >"$2/groups"
-	awk -F : -v name="$1" '$1 == name { print $6; exit }' /etc/passwd >"$2/home"
-	[ -s "$2/home" ] || return 0
-	read -r guard_folder <"$2/home"
-	if [ -f "$guard_folder/.ssh/authorized_keys" ] && [ ! -h "$guard_folder/.ssh" ] && [ ! -h "$guard_folder/.ssh/authorized_keys" ]; then
-		cp -a -- "$guard_folder/.ssh/authorized_keys" "$2/authorized_keys"
-	fi
-	return 0
+	guard_save "$guard_place" "$2" "$3" || return 1
+	[ "$2" != firewall ] || guard_save_live "$guard_place"
 }
 
 # guard_boot_unit: what fires when the host starts anew inside the window. Before anything that lets in or shuts out.
@@ -126,10 +70,11 @@ guard_arming() {
 	guard_number=0
 	while [ $# -gt 1 ]; do
 		guard_number=$((guard_number + 1))
-		guard_save "$guard_number" "$1" "$2" || guard_refuse "$1 $2 can not be saved in $guard_home: is the disk full?"
+		guard_enter "$guard_number" "$1" "$2" || guard_refuse "$1 $2 can not be saved in $guard_home: is the disk full?"
 		shift 2
 	done
 	guard_listening >"$guard_home/saved/ports"
+	guard_whose
 	guard_boot_unit || guard_refuse "the unit that puts things back at boot can not be installed"
 	sync -f "$guard_home" || guard_refuse "what was saved can not be brought to the disk"
 	systemd-run --quiet --collect --unit=bedplate-guard-window --on-active="${guard_seconds}s" \
@@ -166,6 +111,33 @@ guard_listening() {
 # or when it starts anew, unless guard_confirm comes before. Status 77: one is armed already.
 guard_arm() {
 	(guard_arming "$@")
+}
+
+# guard_whose: who is logged in and from where, and what sshd has for that login.
+guard_whose() {
+	session_find
+	session_user
+	# shellcheck disable=SC2154 # both are set by those two
+	printf '%s %s\n' "$session_login" "${session_line:-127.0.0.1 0 127.0.0.1 22}" >"$guard_home/saved/login"
+	[ ! -x /usr/sbin/sshd ] || guard_door >"$guard_home/saved/door" || rm -f -- "$guard_home/saved/door"
+}
+
+# guard_note NONCE: how the steps have left each entry, so that what others change from now on is told from it. Where
+# that can not be written down, all is put back whoever changed it.
+guard_note() {
+	guard_nonce=
+	[ -r "$guard_home/armed" ] && read -r guard_nonce <"$guard_home/armed"
+	[ "$guard_nonce" = "$1" ] || bp_fail "no guard of that name is armed"
+	for guard_place in "$guard_home"/saved/[0-9]*; do
+		read -r guard_kind <"$guard_place/kind" && read -r guard_name <"$guard_place/name" || return 1
+		[ "$guard_kind" != unit ] || continue
+		if ! mkdir -- "$guard_place/left" || ! guard_save "$guard_place/left" "$guard_kind" "$guard_name"; then
+			bp_fail "it can not be noted how $guard_name was left: is the disk full?"
+		fi
+	done
+	# The mark comes last, and only on top of what is on the disk.
+	sync -f "$guard_home" && printf '%s\n' "$1" >"$guard_home/saved/left.part" &&
+		mv -f -T -- "$guard_home/saved/left.part" "$guard_home/saved/left"
 }
 
 # guard_confirm NONCE: this login proves the way in: the guard is gone. Status 78: it has fired; 79: none of that name

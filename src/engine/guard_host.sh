@@ -1,131 +1,8 @@
-# What the guarded host runs by itself when nobody confirms: all that was saved is put back, entry by entry, and what
-# became of it is left as a report. Written to the host as a file, so it needs nothing but what stands here.
+# What the guarded host runs by itself when nobody confirms: what was saved is put back, entry by entry, and what
+# became of it is left as a report. Written to the host as a file, with the three beside it, so it needs nothing else.
 
 guard_home=/var/lib/bedplate/guard
-guard_problems=
-
-# guard_problem TEXT: something could not be put back.
-guard_problem() {
-	printf 'problem=%s\n' "$*" >>"$guard_home/report.part"
-	guard_problems=1
-}
-
-# guard_back_file PATH SAVED: SAVED is a copy, or does not exist when there was nothing.
-guard_back_file() {
-	# What belongs to a user can lead anywhere.
-	case $1 in
-		*/.ssh/*)
-			if [ -h "${1%/.ssh/*}/.ssh" ]; then
-				guard_problem "$1 is not put back: the folder above it has become a link"
-				return
-			fi
-			;;
-	esac
-	if [ ! -e "$2" ] && [ ! -h "$2" ]; then
-		rm -f -- "$1" || guard_problem "$1 can not be taken away"
-		return
-	fi
-	if [ -f "$1" ] && [ ! -h "$1" ] && [ -f "$2" ] && [ ! -h "$2" ] && cmp -s -- "$1" "$2" &&
-		[ "$(stat -c '%a %u %g' -- "$1")" = "$(stat -c '%a %u %g' -- "$2")" ]; then
-		return
-	fi
-	[ ! -d "$1" ] || [ -h "$1" ] || rm -rf -- "$1"
-	[ -d "${1%/*}" ] || mkdir -p -- "${1%/*}"
-	rm -rf -- "$1.bedplate-back"
-	if ! cp -a --remove-destination -T -- "$2" "$1.bedplate-back" || ! mv -f -T -- "$1.bedplate-back" "$1"; then
-		guard_problem "$1 can not be put back"
-	fi
-}
-
-# guard_back_folder PATH SAVED: all that is in SAVED comes back, what came later goes.
-guard_back_folder() {
-	if [ ! -d "$2" ]; then
-		rm -rf -- "$1" || guard_problem "$1 can not be taken away"
-		return
-	fi
-	[ ! -h "$1" ] || rm -f -- "$1"
-	[ -d "$1" ] || mkdir -p -- "$1"
-	chown --reference="$2" -- "$1" && chmod --reference="$2" -- "$1"
-	for guard_entry in "$2"/* "$2"/.[!.]*; do
-		[ -e "$guard_entry" ] || [ -h "$guard_entry" ] || continue
-		if [ -d "$guard_entry" ] && [ ! -h "$guard_entry" ]; then
-			# In a shell of its own: the names are used again below.
-			(guard_back_folder "$1/${guard_entry##*/}" "$guard_entry" && [ -z "$guard_problems" ]) || guard_problems=1
-		else
-			guard_back_file "$1/${guard_entry##*/}" "$guard_entry"
-		fi
-	done
-	for guard_entry in "$1"/* "$1"/.[!.]*; do
-		[ -e "$guard_entry" ] || [ -h "$guard_entry" ] || continue
-		[ -e "$2/${guard_entry##*/}" ] || [ -h "$2/${guard_entry##*/}" ] || rm -rf -- "$guard_entry"
-	done
-	return 0
-}
-
-# guard_back_line FILE NAME SAVED: the line of NAME in a database of colons is as in SAVED, or is not there.
-guard_back_line() {
-	[ -f "$1" ] || return 0
-	cp -p -- "$1" "$1.bedplate-back" || return 1
-	awk -v name="$2" -v saved="$3" 'BEGIN { FS = ":"; getline line <saved }
-		$1 == name { if (line != "" && !done) print line; done = 1; next }
-		{ print }
-		END { if (line != "" && !done) print line }' "$1" >"$1.bedplate-back" || return 1
-	if cmp -s -- "$1" "$1.bedplate-back"; then
-		rm -f -- "$1.bedplate-back"
-	else
-		mv -f -T -- "$1.bedplate-back" "$1"
-	fi
-}
-
-# guard_back_member FILE USER SAVED FIELD: USER is in the lists (the FIELDth of each line) of the groups named in
-# SAVED, and in no other.
-guard_back_member() {
-	[ -f "$1" ] || return 0
-	cp -p -- "$1" "$1.bedplate-back" || return 1
-	awk -v user="$2" -v saved="$3" -v field="$4" 'BEGIN { FS = ":"; OFS = ":"; while ((getline name <saved) > 0) was[name] = 1 }
-		NF >= field {
-			n = split($field, member, ","); list = ""; is = 0
-			for (i = 1; i <= n; i++) {
-				if (member[i] == user) { is = 1; if (!($1 in was)) continue }
-				list = list (list == "" ? "" : ",") member[i]
-			}
-			if (!is && ($1 in was)) list = list (list == "" ? "" : ",") user
-			if (list != $field) $field = list
-		}
-		{ print }' "$1" >"$1.bedplate-back" || return 1
-	if cmp -s -- "$1" "$1.bedplate-back"; then
-		rm -f -- "$1.bedplate-back"
-	else
-		mv -f -T -- "$1.bedplate-back" "$1"
-	fi
-}
-
-# guard_back_lines NAME SAVED DATABASE...: the lines of NAME; those of others, who may have come since, stay.
-guard_back_lines() {
-	guard_entry=$1 guard_from=$2
-	shift 2
-	for guard_base in "$@"; do
-		guard_back_line "/etc/$guard_base" "$guard_entry" "$guard_from/$guard_base" ||
-			guard_problem "/etc/$guard_base can not be put back"
-	done
-}
-
-# guard_back_account NAME SAVED: the account's own lines, groups and keys.
-guard_back_account() {
-	guard_back_lines "$1" "$2" passwd shadow group gshadow
-	guard_back_member /etc/group "$1" "$2/groups" 4 || guard_problem "the groups of $1 can not be put back"
-	guard_back_member /etc/gshadow "$1" "$2/groups" 4 || guard_problem "the groups of $1 can not be put back"
-	if [ -s "$2/home" ]; then
-		read -r guard_folder <"$2/home"
-		# A link in a user's folder is never followed.
-		if [ ! -h "$guard_folder/.ssh" ] && { [ -d "$guard_folder/.ssh" ] || [ -e "$2/authorized_keys" ]; }; then
-			if [ ! -d "$guard_folder/.ssh" ] && mkdir -m 0700 -- "$guard_folder/.ssh"; then
-				chown --reference="$guard_folder" -- "$guard_folder/.ssh"
-			fi
-			guard_back_file "$guard_folder/.ssh/authorized_keys" "$2/authorized_keys"
-		fi
-	fi
-}
+guard_kept=/var/lib/bedplate/kept
 
 # guard_back_live TOOL SAVED: ufw's chains and the policies as they were in the running firewall, in one stroke; the
 # chains of others stay.
@@ -151,8 +28,8 @@ guard_back_live() {
 
 # guard_back_firewall SAVED
 guard_back_firewall() {
-	guard_back_folder /etc/ufw "$1/ufw"
-	guard_back_file /etc/default/ufw "$1/default"
+	guard_back /etc/ufw "$1/ufw" "$1/left/ufw"
+	guard_back /etc/default/ufw "$1/default" "$1/left/default"
 	# At boot ufw.service starts behind this with the files that are now there.
 	if [ "$guard_why" != reboot ]; then
 		guard_back_live iptables "$1/live4"
@@ -240,9 +117,25 @@ guard_run_unit() {
 	return 0
 }
 
+# guard_back_setting KEY SAVED LEFT: a kernel setting.
+guard_back_setting() {
+	[ -r "$2" ] || return 0
+	guard_file=$(guard_setting "$1")
+	guard_now=$(cat -- "$guard_file" 2>/dev/null)
+	[ "$guard_now" != "$(cat -- "$2")" ] || return 0
+	if [ -n "$guard_known" ] && [ "$guard_now" != "$(cat -- "$3" 2>/dev/null)" ]; then
+		if [ -z "$guard_force" ]; then
+			guard_leave "$1"
+			return
+		fi
+		guard_tell forced "$1 (was $guard_now)"
+	fi
+	cat -- "$2" >"$guard_file" || guard_problem "$1 can not be set back"
+}
+
 # guard_each KIND...: put each saved entry of these kinds back.
 guard_each() {
-	for guard_place in "$guard_home"/saved/*; do
+	for guard_place in "$guard_home"/saved/[0-9]*; do
 		[ -r "$guard_place/kind" ] || continue
 		read -r guard_kind <"$guard_place/kind"
 		read -r guard_what <"$guard_place/name"
@@ -251,16 +144,12 @@ guard_each() {
 			*) continue ;;
 		esac
 		case $guard_kind in
-			file) guard_back_file "$guard_what" "$guard_place/data" ;;
-			folder) guard_back_folder "$guard_what" "$guard_place/data" ;;
-			account) guard_back_account "$guard_what" "$guard_place" ;;
-			group) guard_back_lines "$guard_what" "$guard_place" group gshadow ;;
+			file | folder) guard_back "$guard_what" "$guard_place/data" "$guard_place/left/data" ;;
+			account) guard_back_account "$guard_what" "$guard_place" "$guard_place/left" ;;
+			group) guard_back_lines "$guard_what" "$guard_place" "$guard_place/left" group gshadow ;;
 			firewall) guard_back_firewall "$guard_place" ;;
 			unit) guard_back_unit "$guard_what" "$guard_place" ;;
-			sysctl)
-				[ ! -r "$guard_place/data" ] || cat -- "$guard_place/data" >"/proc/sys/$(printf '%s' "$guard_what" | tr '.' '/')" ||
-					guard_problem "$guard_what can not be set back"
-				;;
+			sysctl) guard_back_setting "$guard_what" "$guard_place/data" "$guard_place/left/data" ;;
 		esac
 	done
 }
@@ -274,11 +163,11 @@ guard_run_units() {
 	done
 }
 
-# guard_old_way: the way in that there was works again, as far as the host itself can tell.
-guard_old_way() {
+# guard_hears: waits some seconds until the ports are listened on that were; sets guard_deaf to one that is not.
+guard_hears() {
+	guard_deaf=
+	# At boot nothing listens yet.
 	[ -r "$guard_home/saved/ports" ] && [ "$guard_why" != reboot ] || return 0
-	[ -d /run/sshd ] || mkdir -m 0755 /run/sshd
-	sshd -t 2>/dev/null || guard_problem "sshd refuses the configuration that was put back"
 	read -r guard_ports <"$guard_home/saved/ports"
 	for guard_port in $guard_ports; do
 		guard_tries=0
@@ -288,7 +177,71 @@ guard_old_way() {
 			[ "$guard_tries" -lt 50 ] || break
 			sleep 0.1
 		done
-		[ "$guard_tries" -lt 50 ] || guard_problem "nothing listens on port $((0x$guard_port)) as before"
+		if [ "$guard_tries" -ge 50 ]; then
+			guard_deaf=$guard_port
+			return 1
+		fi
+	done
+}
+
+# guard_refuses: sshd refuses its configuration.
+guard_refuses() {
+	[ -x /usr/sbin/sshd ] || return 1
+	[ -d /run/sshd ] || mkdir -m 0755 /run/sshd
+	! sshd -t 2>/dev/null
+}
+
+# guard_is_shut: sshd's files, with what stays of somebody else's work in them, are not a way in as there was.
+guard_is_shut() {
+	! guard_refuses || return 0
+	[ -r "$guard_home/saved/door" ] || return 1
+	! guard_door | cmp -s -- - "$guard_home/saved/door"
+}
+
+# guard_old_way: the way in that there was works again, as far as the host itself can tell.
+guard_old_way() {
+	! guard_refuses || guard_problem "sshd refuses the configuration that was put back"
+	guard_hears || guard_problem "nothing listens on port $((0x$guard_deaf)) as before"
+}
+
+# guard_round: each entry in its order, up to what is running.
+guard_round() {
+	printf '' >"$guard_home/stays"
+	guard_each file folder account group sysctl
+	guard_each unit
+	systemctl daemon-reload
+	guard_each firewall
+}
+
+# guard_round_of_all: whoever changed it.
+guard_round_of_all() {
+	guard_force=1
+	# What could not be done a moment ago is tried once more.
+	sed -i '/^problem=/d' "$guard_home/report.part"
+	guard_round
+}
+
+# guard_all_back: first what the steps left. If what others did meanwhile keeps the door shut, everything.
+guard_all_back() {
+	guard_noted='' guard_force=''
+	[ ! -r "$guard_home/saved/left" ] || read -r guard_noted <"$guard_home/saved/left"
+	if [ -n "$guard_nonce" ] && [ "$guard_noted" = "$guard_nonce" ]; then guard_known=1; else guard_known=''; fi
+	guard_round
+	if [ -s "$guard_home/stays" ] && guard_is_shut; then guard_round_of_all; fi
+	guard_run_units
+	if [ -s "$guard_home/stays" ] && ! guard_hears; then
+		guard_round_of_all
+		guard_run_units
+	fi
+	sort -u -- "$guard_home/stays" | while read -r guard_line; do
+		guard_tell stays "$guard_line"
+	done
+	rm -f -- "$guard_home/stays"
+	[ ! -d "$guard_kept/$guard_nonce" ] || guard_tell kept "$guard_kept/$guard_nonce"
+	# The last five suffice. Their names are hexadecimal.
+	# shellcheck disable=SC2012
+	[ ! -d "$guard_kept" ] || ls -1t -- "$guard_kept" | tail -n +6 | while read -r guard_line; do
+		rm -rf -- "${guard_kept:?}/${guard_line:?}"
 	done
 }
 
@@ -301,16 +254,12 @@ guard_fire() {
 		sync -f "$guard_home" 2>/dev/null
 	fi
 	# No further step of the run that went wrong begins; the next run takes this away with its lock.
-	mkdir -p /run/bedplate && : >/run/bedplate/stop
+	mkdir -p /run/bedplate && printf '' >/run/bedplate/stop
 	{
 		read -r guard_nonce
 	} <"$guard_home/firing"
 	printf 'nonce=%s\nwhy=%s\nat=%s\n' "$guard_nonce" "$guard_why" "$(date -u +%Y-%m-%dT%H:%M:%SZ)" >"$guard_home/report.part"
-	guard_each file folder account group sysctl
-	guard_each unit
-	systemctl daemon-reload
-	guard_each firewall
-	guard_run_units
+	guard_all_back
 	guard_old_way
 	printf 'end=1\n' >>"$guard_home/report.part"
 	mv -f -T -- "$guard_home/report.part" "$guard_home/report"

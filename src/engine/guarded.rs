@@ -114,7 +114,8 @@ impl Work<'_> {
         self.arm(line, &group).await?;
         let remembered = self.remembered();
         // Ctrl-C does not end a group half way: it is short, and is confirmed or put back.
-        let ended = steps::run_to_end(line, self.run, &self.teller, steps, counted).await;
+        let note = guard::note_call(&group.nonce);
+        let ended = steps::run_to_end(line, self.run, &self.teller, steps, note, counted).await;
         self.remember(steps, &ended);
         let proved = match ended {
             Ended::Done => self.prove(line, &group, (before, after)).await,
@@ -254,7 +255,8 @@ impl Work<'_> {
         };
         self.forget_behind(remembered);
         let restored = group.covers.clone();
-        self.teller.tell(EventKind::GuardRestored { restored, cause: cause.what.clone() }).await;
+        let (left, forced) = (report.left.clone(), report.forced.clone());
+        self.teller.tell(EventKind::GuardRestored { restored, cause: cause.what.clone(), left, forced }).await;
         let mut stop = failed.unwrap_or_else(|| {
             let what = format!("{}: no new login could confirm the change: {}", group.tasks(), cause.what);
             let help = "the host is as before; mend the cause, then run again".to_owned();
@@ -269,10 +271,11 @@ impl Work<'_> {
             stop.failure.place = group.steps.first().map(|step| step.place.clone());
         }
         stop.failure.said.extend(report.problems.iter().cloned());
-        stop.failure.state = Some(match report.problems.as_slice() {
+        let state = match report.problems.as_slice() {
             [] => format!("the host has put back what {} had changed: {}", group.tasks(), group.covers.join(", ")),
             problems => format!("the host has put itself back, but {}", problems.join("; ")),
-        });
+        };
+        stop.failure.state = Some([vec![state], report.of_others()].concat().join("; "));
         Err(stop)
     }
 

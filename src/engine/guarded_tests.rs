@@ -143,7 +143,7 @@ async fn a_new_login_confirms() {
     came.unwrap();
     assert!(has(&kinds, "guard_armed") && has(&kinds, "guard_confirmed"), "{kinds:?}");
     assert!(host.confirmed.is_some() && host.fired.is_none());
-    assert_eq!(host.asked[..3], ["guard_arm", "sshd_configure", "guard_confirm"]);
+    assert_eq!(host.asked[..4], ["guard_arm", "sshd_configure", "guard_note", "guard_confirm"]);
     assert_eq!(place, "root@box");
 }
 

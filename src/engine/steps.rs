@@ -7,7 +7,7 @@ use super::{Run, Teller, record};
 use crate::base::event::{EventKind, Failure};
 use crate::plan::Step;
 use crate::shell::frame::{Part, printable_lines};
-use crate::shell::{Batch, Mode};
+use crate::shell::{Batch, Call, Mode};
 use crate::ssh::{FrameResult, SessionError};
 
 /// The status with which a call says that the state it was planned on is gone (`bp_moved`).
@@ -30,30 +30,31 @@ pub(super) enum Ended {
 
 /// Runs `steps` in order. `counted` is the number of steps that were done before, and of all.
 pub(super) async fn run(line: &mut Line, run: &Run, teller: &Teller, steps: &[Step], counted: (usize, usize)) -> Ended {
-    act(line, run, teller, steps, counted, true).await
+    act(line, run, teller, (steps, None), counted, true).await
 }
 
-/// The same, not to be ended by Ctrl-C.
+/// The same, not to be ended by Ctrl-C, with `behind` as the last call: what becomes of that one does not count.
 pub(super) async fn run_to_end(
     line: &mut Line,
     run: &Run,
     teller: &Teller,
     steps: &[Step],
+    behind: Call,
     counted: (usize, usize),
 ) -> Ended {
-    act(line, run, teller, steps, counted, false).await
+    act(line, run, teller, (steps, Some(behind)), counted, false).await
 }
 
 async fn act(
     line: &mut Line,
     run: &Run,
     teller: &Teller,
-    steps: &[Step],
+    (steps, behind): (&[Step], Option<Call>),
     counted: (usize, usize),
     stoppable: bool,
 ) -> Ended {
     let Line { connection, shell, .. } = line;
-    let batch = batch(steps);
+    let batch = batch(steps).and(behind);
     let mut follow = Follow { teller, run, steps, counted, began: Instant::now(), line: Vec::new() };
     let mut tell = |part: &Part| follow.part(part);
     let answer = {

@@ -214,9 +214,17 @@ impl Human {
             }
             EventKind::GuardArmed { .. } if steps => self.guard(at, "◇", Tone::Warning, kind, None),
             EventKind::GuardConfirmed { took_ms, .. } => self.guard(at, "◆", Tone::Good, kind, Some(*took_ms)),
-            EventKind::GuardRestored { restored, cause } => {
+            EventKind::GuardRestored { restored, cause, left, forced } => {
                 self.note(Some(at), "!", Tone::Bad, "the guard put the host back as it was", None);
-                self.fields(&[("restored", listed(restored)), ("cause", cause.clone())]);
+                let mut fields = vec![("restored", listed(restored)), ("cause", cause.clone())];
+                // Somebody else's work of the same minute.
+                if !left.is_empty() {
+                    fields.push(("left alone", listed(left)));
+                }
+                if !forced.is_empty() {
+                    fields.push(("overruled", listed(forced)));
+                }
+                self.fields(&fields);
             }
             EventKind::Verified { differs, took_ms } if steps || !differs.is_empty() => {
                 self.verified(at, differs, *took_ms)

@@ -207,7 +207,11 @@ pub(super) fn apply_restored() -> Vec<Event> {
     let mut events = apply_up_to_the_guard();
     let restored = vec!["/etc/ssh/sshd_config.d/00-bedplate.conf".into(), "ssh.service".into()];
     let cause = "no new login came in within 90 s: connection refused on port 22".to_owned();
-    events.push(at(105_100, "web1", EventKind::GuardRestored { restored, cause: cause.clone() }));
+    events.push(at(
+        105_100,
+        "web1",
+        EventKind::GuardRestored { restored, cause: cause.clone(), left: vec![], forced: vec![] },
+    ));
     let failure = Failure {
         what: "no answer on port 22 after sshd was reloaded; the guard put the old configuration back".into(),
         place: Some("playbooks/base.toml:47".into()),

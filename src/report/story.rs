@@ -224,8 +224,14 @@ pub(super) fn guard_sentence(kind: &EventKind) -> Option<String> {
             Some(format!("guard armed over {}: undone in {window_s} s unless a new login confirms", listed(covers)))
         }
         EventKind::GuardConfirmed { login, .. } => Some(format!("guard confirmed by a new login as {login}")),
-        EventKind::GuardRestored { restored, cause } => {
-            Some(format!("the guard put the host back as it was: {}; cause: {cause}", listed(restored)))
+        EventKind::GuardRestored { restored, cause, left, forced } => {
+            let mut told = format!("the guard put the host back as it was: {}; cause: {cause}", listed(restored));
+            for (word, names) in [("left alone", left), ("overruled", forced)] {
+                if !names.is_empty() {
+                    told.push_str(&format!("; {word}, of somebody else: {}", listed(names)));
+                }
+            }
+            Some(told)
         }
         _ => None,
     }

@@ -350,7 +350,8 @@ fn kind(whole: bool) -> impl Strategy<Value = EventKind> {
         }),
         (1u64..99, vec(text(), 0..3)).prop_map(|(window_s, covers)| EventKind::GuardArmed { window_s, covers }),
         (text(), any::<u64>()).prop_map(|(login, took_ms)| EventKind::GuardConfirmed { login, took_ms }),
-        (vec(text(), 0..3), text()).prop_map(|(restored, cause)| EventKind::GuardRestored { restored, cause }),
+        (vec(text(), 0..3), text(), vec(text(), 0..2), vec(text(), 0..2))
+            .prop_map(|(restored, cause, left, forced)| { EventKind::GuardRestored { restored, cause, left, forced } }),
         (differs, any::<u64>()).prop_map(|(differs, took_ms)| EventKind::Verified { differs, took_ms }),
         failure.prop_map(EventKind::HostFailed),
         (tally(), ends()).prop_map(|(tally, exit)| EventKind::HostFinished { tally, exit }),

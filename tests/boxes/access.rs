@@ -22,15 +22,15 @@ const UFW: &str = "rules = [{ allow = \"80/tcp\", comment = \"web\" }, { allow =
 const SSHD: &str = "settings = { X11Forwarding = false, LoginGraceTime = \"1m\", AllowAgentForwarding = false }\n";
 
 /// A box, and the way to it.
-struct Access {
-    bench: Bench,
-    runtime: tokio::runtime::Runtime,
+pub(crate) struct Access {
+    pub(crate) bench: Bench,
+    pub(crate) runtime: tokio::runtime::Runtime,
     port: u16,
     nonce: u128,
 }
 
 impl Access {
-    fn up(suite: Suite, tasks: &[(&'static str, &str)]) -> Self {
+    pub(crate) fn up(suite: Suite, tasks: &[(&'static str, &str)]) -> Self {
         let bench = Bench::up(suite, tasks);
         bench.inside(
             "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ufw",
@@ -58,7 +58,7 @@ impl Access {
     }
 
     /// A new login, and a shell in it.
-    async fn log_in(&self) -> Result<(Connection, HeldShell), String> {
+    pub(crate) async fn log_in(&self) -> Result<(Connection, HeldShell), String> {
         let policy = Policy { learn_methods: true, ..Policy::default() };
         let connector = Connector::new(policy, Arc::new(Refuse));
         let mut tries = 0;
@@ -178,7 +178,7 @@ fn said(plan: &HostPlan) -> Vec<String> {
 }
 
 /// What the actions of `sshd` and `ufw` save.
-fn access(kind: &str, _: &str) -> Vec<bedplate::action::Saved> {
+pub(crate) fn access(kind: &str, _: &str) -> Vec<bedplate::action::Saved> {
     use bedplate::action::{ConfigureSshd, ConfigureUfw};
     use bedplate::machine::ufw::Firewall;
     let action: Action = if kind == "sshd" {

@@ -177,6 +177,18 @@ fn whatever_happens(suite: Suite) {
     assert!(timer.contains("TimersMonotonic={ OnActiveUSec=14s"), "{timer}");
     assert!(timer.contains("AccuracyUSec=100ms") && !timer.contains("TimersCalendar={"), "{timer}");
 
+    // Somebody else works on the host in the same minute: what keeps nobody out stays, and is told.
+    let theirs = "/etc/ssh/sshd_config.d/50-theirs.conf";
+    let harm = format!(
+        "touch /root/in-window; {LOCK_OUT}; (until [ -e /var/lib/bedplate/guard/saved/left ]; do sleep 0.05; done; \
+         echo 'LogLevel VERBOSE' >{theirs}) >/dev/null 2>&1 &"
+    );
+    let ran = faults.is_put_back(&harm, |_| {});
+    let told =
+        ran.events.iter().any(|event| matches!(event, EventKind::GuardRestored { left, .. } if left == &[theirs]));
+    assert!(told && failure(&ran).contains("left alone, as somebody else has changed it"), "{:#?}", ran.events);
+    faults.bench.inside(&format!("rm {theirs}"));
+
     // A firewall that forgets SSH: the open session lives, nobody else gets in. Systemd is executed anew meanwhile.
     let begun = Instant::now();
     let harm = "touch /root/in-window; ufw delete allow 22/tcp; \

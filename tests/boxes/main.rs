@@ -18,6 +18,7 @@ mod drift;
 mod faults;
 mod faults_declared;
 mod faults_found;
+mod faults_of_others;
 mod fresh;
 mod own_host;
 #[path = "../tools/ran.rs"]
