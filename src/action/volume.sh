@@ -43,6 +43,12 @@ $volume_signs"
 		data) volume_refuse "$1" "holds data (not all of it is zero)" ;;
 		*) bp_fail "$1 can not be read from end to end, so it is not formatted" ;;
 	esac
+	case $(block_device_second "$1" "$2" 8388608 256) in
+		zero) ;;
+		data) volume_refuse "$1" "holds data (a second reader says so)" ;;
+		busy) volume_refuse "$1" "is in use by something that does not show (a container's mount, a part of a larger file system)" ;;
+		*) bp_fail "a second reader can not judge $1, so it is not formatted" ;;
+	esac
 }
 
 # volume_is NODE KIND UUID: whether that file system is on it.

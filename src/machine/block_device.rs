@@ -216,6 +216,7 @@ fn state(fields: &mut Fields<'_>) -> Result<BlockDeviceState, BadAnswer> {
         mounted_at: fields.text()?.lines().map(fstab::unescape).collect(),
         swap: fields.flag()?,
         content: fields.text()?.to_owned(),
+        second: fields.text()?.to_owned(),
     };
     let head: Vec<u8> =
         fields.text()?.split_whitespace().filter_map(|byte| u8::from_str_radix(byte, 16).ok()).collect();
@@ -253,6 +254,8 @@ struct Evidence {
     mounted_at: Vec<String>,
     swap: bool,
     content: String,
+    /// What another reader said, and the kernel when it was asked for the device alone; `signed` where nobody asked.
+    second: String,
 }
 
 impl Evidence {
@@ -294,6 +297,22 @@ impl Evidence {
             "zero" => {}
             "data" => say(!told, "holds data without a file system (not all of it is zero)".into()),
             _ => say(true, "can not be read from end to end".into()),
+        }
+        let seen_in_use = !self.mounted_at.is_empty() || self.swap || !self.holders.is_empty();
+        match self.second.as_str() {
+            "zero" | "signed" => {}
+            "data" => {
+                say(
+                    !told && self.content == "zero",
+                    "holds data without a file system (a second reader says so)".into(),
+                );
+            }
+            "busy" => say(
+                !seen_in_use,
+                "is in use by something that does not show (a container's mount, a part of a larger file system)"
+                    .into(),
+            ),
+            _ => say(self.content == "zero", "can not be judged: a second reader could not read it".into()),
         }
         marks
     }
@@ -371,6 +390,7 @@ mod tests {
             mounted_at: Vec::new(),
             swap: false,
             content: "zero".into(),
+            second: "zero".into(),
         }
     }
 
@@ -378,7 +398,7 @@ mod tests {
     fn one_probe_that_objects_is_enough() {
         assert_eq!(blank().marks(), Vec::<String>::new());
         type Objecting = (fn(&mut Evidence), &'static str);
-        let objecting: [Objecting; 14] = [
+        let objecting: [Objecting; 17] = [
             (|e| e.blkid_status = 4, "can not be judged"),
             (|e| e.blkid_status = 8, "contradicting"),
             (|e| e.blkid_status = 0, "does not name"),
@@ -393,6 +413,9 @@ mod tests {
             (|e| e.swap = true, "swap"),
             (|e| e.content = "data".into(), "without a file system"),
             (|e| e.content = "unreadable".into(), "can not be read"),
+            (|e| e.second = "data".into(), "a second reader says so"),
+            (|e| e.second = "busy".into(), "does not show"),
+            (|e| e.second = String::new(), "a second reader could not"),
         ];
         for (object, said) in objecting {
             let mut evidence = blank();

@@ -37,6 +37,30 @@ block_device_zero() {
 	printf 'zero'
 }
 
+# block_device_second NODE SIZE EDGE SAMPLES: what another reader says, so that no single one decides: zero, data,
+# unreadable, or busy where the kernel has lent the device to somebody, seen from here or not (a mount of another
+# container, a part of a btrfs, LVM, RAID, swap); nothing when it can not tell.
+block_device_second() {
+	perl -MFcntl -MErrno=EBUSY -e '
+		my ($node, $size, $edge, $samples) = @ARGV;
+		$edge = $size if $size < $edge;
+		sysopen(my $device, $node, O_RDONLY | O_EXCL) or (print $! == EBUSY ? "busy" : "unreadable"), exit;
+		my @pieces = ([0, $edge], [$size - $edge, $edge]);
+		push @pieces, map { [int($size * (2 * $_ - 1) / (2 * $samples) / 4096) * 4096, 65536] } 1 .. $samples;
+		for my $piece (@pieces) {
+			my ($at, $left) = @$piece;
+			$left = $size - $at if $left > $size - $at;
+			sysseek($device, $at, 0) or (print "unreadable"), exit;
+			while ($left > 0) {
+				my $got = sysread($device, my $bytes, $left < 1048576 ? $left : 1048576);
+				(print "unreadable"), exit unless $got;
+				(print "data"), exit if $bytes =~ tr/\0//c;
+				$left -= $got;
+			}
+		}
+		print "zero";' "$@"
+}
+
 # block_device_mounts NUMBER NODE: the places where it is mounted, as mountinfo writes them, one a line.
 block_device_mounts() {
 	block_lines=$(grep -F -e " $1 " -e " $2 " /proc/self/mountinfo) || return 0
@@ -102,8 +126,14 @@ block_device_look() {
 	done </proc/swaps
 	bp_field "$block_swap"
 	case $block_signs$block_wiped in
-		'') bp_field "$(block_device_zero "$block_node" "$block_size" "$2" "$3")" ;;
-		*) bp_field data ;;
+		'')
+			bp_field "$(block_device_zero "$block_node" "$block_size" "$2" "$3")"
+			bp_field "$(block_device_second "$block_node" "$block_size" 1048576 "$3")"
+			;;
+		*)
+			bp_field data
+			bp_field signed
+			;;
 	esac
 	# What a superblock of ext4 or xfs says of its size, and what the mounted file system says.
 	bp_field "$(od -An -v -tx1 -N 2048 -- "$block_node")"
