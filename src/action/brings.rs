@@ -108,6 +108,7 @@ const TABLE: &[Brings] = &[
     Brings {
         packages: &[
             "acl",
+            "apt-listchanges",
             "busybox-static",
             "ca-certificates",
             "cloud-guest-utils",
@@ -125,6 +126,7 @@ const TABLE: &[Brings] = &[
             "needrestart",
             "openssh-client",
             "parted",
+            "python3-systemd",
             "restic",
             "sqlite3",
             "zstd",
@@ -195,6 +197,8 @@ const TABLE: &[Brings] = &[
         makes: &["/etc/nftables.conf"],
         ..NOTHING
     },
+    Brings { packages: &["acct"], units: &[("acct.service", After::Unknown)], ..NOTHING },
+    Brings { packages: &["libpam-tmpdir"], makes: &["/etc/pam.d/common-session"], ..NOTHING },
     Brings {
         packages: &["libpam-pwquality"],
         makes: &["/etc/security/pwquality.conf", "/etc/pam.d/common-password"],

@@ -15,6 +15,8 @@ mod damage;
 mod docker;
 mod docker_firewall;
 mod drift;
+mod examined;
+mod fail2ban;
 mod faults;
 mod faults_declared;
 mod faults_found;
