@@ -25,6 +25,7 @@ use crate::base::{Diagnostic, Diagnostics, Source, Span};
 
 pub mod builtin;
 pub mod check;
+mod compare;
 pub mod facts;
 pub mod local;
 pub mod place;

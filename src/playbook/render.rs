@@ -9,6 +9,7 @@ use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 
+use super::compare;
 pub use super::slip::Slip;
 use super::slip::{slip, undefined};
 use super::tree::{Data, Entry, Node, Table};
@@ -99,7 +100,8 @@ pub fn evaluate(text: &str, context: &BTreeMap<String, Value>) -> Result<Value, 
     if value.is_undefined() {
         return Err(undefined(text, 0..text.len()));
     }
-    Ok(value)
+    let side = |text: &str| ENVIRONMENT.compile_expression(text).ok()?.eval(Value::from(context.clone())).ok();
+    compare::unlike(text, side).map_or(Ok(value), Err)
 }
 
 /// Renders `text`: one whole `{{ expression }}` keeps the type of its value, all else becomes a text.
