@@ -182,6 +182,28 @@ pub struct Failure {
     pub help: Option<String>,
 }
 
+/// Something wrong with the command line or a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Mistake {
+    /// A lower-case phrase: what is wrong.
+    pub what: String,
+    /// Whether it alone would not have stopped the run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub warning: bool,
+    /// The file as the user knows it, or `--set`; absent where the mistake is in none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// The line, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The character in the line, from 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub column: Option<usize>,
+    /// Things to do.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub help: Vec<String>,
+}
+
 /// Every event.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -294,6 +316,16 @@ pub enum EventKind {
     },
     /// A check of the readiness gate is done.
     ReadyChecked(ReadyCheck),
+    /// No run was begun, since the command line or a file is wrong; or bedplate itself could not go on. It is the only
+    /// event, or the last.
+    RunRefused {
+        /// What the process ends with.
+        exit: Exit,
+        /// Everything that is wrong, in the order of the files.
+        mistakes: Vec<Mistake>,
+        /// The same as it was printed on standard error, each mistake with the lines of its file.
+        text: String,
+    },
     /// A host failed; it is done with.
     HostFailed(Failure),
     /// A host is done with.
@@ -330,6 +362,7 @@ impl EventKind {
             EventKind::GuardRestored { .. } => "guard_restored",
             EventKind::Verified { .. } => "verified",
             EventKind::ReadyChecked(_) => "ready_checked",
+            EventKind::RunRefused { .. } => "run_refused",
             EventKind::HostFailed(_) => "host_failed",
             EventKind::HostFinished { .. } => "host_finished",
             EventKind::RunFinished { .. } => "run_finished",

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
+use crate::base::Exit;
 use crate::base::name::HostName;
-use crate::base::{Diagnostics, Exit};
 use crate::playbook::setting::Setting;
 use crate::report;
 
@@ -17,6 +17,7 @@ mod check;
 mod demo;
 mod explain;
 mod facts;
+mod failed;
 mod generate;
 mod handoff;
 mod history;
@@ -30,58 +31,17 @@ mod replay;
 mod sandbox;
 
 use arguments::{Arguments, Colour, Command, Output};
-
-/// Why a command ended before its run began, or could not be told.
-#[derive(Debug)]
-pub struct Failed {
-    /// What to print on standard error.
-    pub text: String,
-    /// What the process ends with.
-    pub exit: Exit,
-}
-
-impl Failed {
-    /// Bad input: nothing was contacted or changed.
-    pub fn input(text: impl Into<String>) -> Self {
-        Self { text: format!("error: {}\n", text.into()), exit: Exit::BadInput }
-    }
-
-    /// Something went wrong on the way.
-    pub fn host(text: impl Into<String>) -> Self {
-        Self { text: format!("error: {}\n", text.into()), exit: Exit::HostFailed }
-    }
-
-    /// With something to do.
-    #[must_use]
-    pub fn help(mut self, help: &str) -> Self {
-        self.text.push_str(&format!("  = help: {help}\n"));
-        self
-    }
-}
-
-impl From<Diagnostics> for Failed {
-    fn from(diagnostics: Diagnostics) -> Self {
-        Self { text: diagnostics.render(colour_on_errors()), exit: Exit::BadInput }
-    }
-}
-
-impl From<crate::sandbox::Error> for Failed {
-    fn from(error: crate::sandbox::Error) -> Self {
-        Failed::host(error.to_string())
-    }
-}
-
-impl From<report::ReportError> for Failed {
-    fn from(error: report::ReportError) -> Self {
-        Failed::host(error.to_string())
-    }
-}
+pub use failed::Failed;
 
 /// Reads the arguments of this process and does what they say.
 pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
+            if error.use_stderr() && std::env::args_os().any(|word| word == "--json") {
+                Failed::arguments(&error).tell(true, None);
+                return Exit::BadInput.into();
+            }
             // A closed pipe is no reason to complain about help.
             let _ = error.print();
             return if error.use_stderr() { Exit::BadInput.into() } else { Exit::Done.into() };
@@ -91,7 +51,7 @@ pub fn main() -> ExitCode {
     match ended {
         Ok(code) => code.into(),
         Err(failed) => {
-            let _ = std::io::stderr().write_all(failed.text.as_bytes());
+            failed.tell(arguments.output.json, arguments.output.record.as_deref());
             failed.exit.into()
         }
     }
@@ -166,6 +126,11 @@ fn setting_rows(jobs: &crate::engine::jobs::Jobs) -> Vec<report::SettingRow> {
     };
     let is_set = |row: &report::SettingRow| !["", "empty", "[]", "{}"].contains(&row.value.as_str());
     rows.into_iter().map(row).filter(is_set).collect()
+}
+
+/// Begins to draw a run. Errors: what the command line wants written can not be, before anything is contacted.
+fn drawing(settings: &report::Settings) -> Result<report::Running, Failed> {
+    report::start(settings).map_err(|error| Failed::input(error.to_string()))
 }
 
 /// Writes an answer to standard output; a reader that has gone away is no error.

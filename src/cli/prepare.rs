@@ -189,7 +189,7 @@ pub(super) async fn drawn<'a>(
     manner: &Manner,
     work: impl FnOnce(Vec<Job>, Run) -> futures::future::BoxFuture<'a, Exit>,
 ) -> Result<Exit, Failed> {
-    let running = report::start(&super::settings(output, super::setting_rows(&jobs)))?;
+    let running = super::drawing(&super::settings(output, super::setting_rows(&jobs)))?;
     let run = run_of(&jobs, selection, manner, &running);
     let stop = run.stop.clone();
     let Running { events, done, .. } = running;
@@ -217,10 +217,7 @@ async fn twice_interrupted(stop: CancellationToken) -> Failed {
     if tokio::signal::ctrl_c().await.is_err() {
         return std::future::pending().await;
     }
-    Failed {
-        text: "left while hosts were at work; run `check` to see where things stand\n".into(),
-        exit: Exit::Interrupted,
-    }
+    Failed::interrupted("left while hosts were at work; run `check` to see where things stand")
 }
 
 /// Prints the script that asks each host.
@@ -311,7 +308,7 @@ pub(super) async fn check_saved(
         };
         hosts.push((job, &facts.machine));
     }
-    let running = report::start(&super::settings(output, super::setting_rows(&jobs)))?;
+    let running = super::drawing(&super::settings(output, super::setting_rows(&jobs)))?;
     let run = run_of(&jobs, &selection, &Manner { strict, ..Manner::look("check") }, &running);
     let Running { events, done, .. } = running;
     drop(events);

@@ -22,7 +22,8 @@ pub(super) fn run(command: &Replay, output: &Output) -> Result<Exit, Failed> {
     if recording.unknown > 0 {
         super::note(&format!("{} events are of a sort that this version does not know", recording.unknown));
     }
-    let errors = report::replay(&recording, &super::settings(output, Vec::new()))?;
+    let errors = report::replay(&recording, &super::settings(output, Vec::new()))
+        .map_err(|error| Failed::input(error.to_string()))?;
     match errors.into_iter().next() {
         None => Ok(Exit::Done),
         Some(error) => Err(error.into()),

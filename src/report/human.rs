@@ -6,7 +6,9 @@
 
 use crate::base::event::{Event, EventKind, Failure, Finding, TaskPlan, Verdict};
 
-use super::ink::{Paper, Tone, cells, count, duration, labelled, pad, shorten, signed, unbroken, visible, wrap};
+use super::ink::{
+    Paper, Tone, cells, count, duration, labelled, pad, shorten, signed, unbroken, visible, visible_line, wrap,
+};
 use super::plan::{self, Detail};
 use super::story::{HostStory, Story, guard_sentence, listed};
 use super::summary;
@@ -91,6 +93,10 @@ impl Human {
             }
             (EventKind::Note { text }, at) => self.note(at, "·", Tone::Faint, text, None),
             (EventKind::HostFailed(failure), at) => self.failure(at, failure),
+            (EventKind::RunRefused { text, .. }, _) => {
+                let lines: Vec<String> = text.trim_end().split('\n').map(visible_line).collect();
+                self.say(Outlet::Notes, &lines);
+            }
             (EventKind::RunFinished { .. }, _) => self.end(),
             (kind, Some(at)) => self.host_event(at, kind, before),
             _ => {}

@@ -1,7 +1,7 @@
 //! What the events told so far, folded per host. Pure: no clock but the events' own milliseconds, no drawing.
 
 use crate::base::Exit;
-use crate::base::event::{Event, EventKind, Failure, Finding, Tally, TaskPlan, Verdict};
+use crate::base::event::{Event, EventKind, Failure, Finding, Mistake, Tally, TaskPlan, Verdict};
 
 /// A whole run as far as it is told.
 #[derive(Debug, Clone, Default)]
@@ -212,9 +212,19 @@ impl HostStory {
                 self.armed = matches!(kind, EventKind::GuardArmed { .. });
                 self.guard.extend(guard_sentence(kind));
             }
-            EventKind::RunStarted { .. } | EventKind::RunFinished { .. } => {}
+            EventKind::RunStarted { .. } | EventKind::RunFinished { .. } | EventKind::RunRefused { .. } => {}
         }
     }
+}
+
+/// A mistake in a file as what went wrong.
+fn failure(mistake: &Mistake) -> Failure {
+    let place = mistake.file.as_ref().map(|file| match (mistake.line, mistake.column) {
+        (Some(line), Some(column)) => format!("{file}:{line}:{column}"),
+        _ => file.clone(),
+    });
+    let help = (!mistake.help.is_empty()).then(|| mistake.help.join("; "));
+    Failure { what: mistake.what.clone(), place, help, ..Failure::default() }
 }
 
 /// What a guard event says, calmly. `None` for other events.
@@ -258,6 +268,10 @@ impl Story {
             }
             (EventKind::RunFinished { tally, exit }, _) => {
                 self.end = Some((*tally, *exit));
+                None
+            }
+            (EventKind::RunRefused { mistakes, .. }, _) => {
+                self.failures.extend(mistakes.iter().filter(|mistake| !mistake.warning).map(failure));
                 None
             }
             (EventKind::Note { text }, None) => {

@@ -8,7 +8,9 @@ use super::ink::cells;
 use super::story::Story;
 use super::*;
 use super::{html, samples};
-use crate::base::event::{EventKind, Failure, Finding, PlannedChange, Readiness, ReadyCheck, Tally, TaskPlan, Verdict};
+use crate::base::event::{
+    EventKind, Failure, Finding, Mistake, PlannedChange, Readiness, ReadyCheck, Tally, TaskPlan, Verdict,
+};
 use crate::base::name::HostName;
 use crate::base::{Diff, Digest, exit};
 
@@ -312,6 +314,8 @@ fn kind(whole: bool) -> impl Strategy<Value = EventKind> {
     let finding = (text(), text(), option::of(text())).prop_map(|(id, what, help)| Finding { id, what, help });
     let failure = (text(), option::of(text()), vec(text(), 0..3), option::of(text()), option::of(text()))
         .prop_map(|(what, place, said, state, help)| Failure { what, place, said, state, help });
+    let mistake = (text(), any::<bool>(), option::of(text()), option::of(1usize..99), vec(text(), 0..2))
+        .prop_map(|(what, warning, file, line, help)| Mistake { what, warning, file, line, column: line, help });
     let ends = || prop::sample::select(exit::ALL.to_vec());
     let commands = prop::sample::select(vec!["check", "apply", "migrate", "ready"]);
     let differs = vec((1usize..9, text(), text()), 0..3);
@@ -354,6 +358,11 @@ fn kind(whole: bool) -> impl Strategy<Value = EventKind> {
             .prop_map(|(restored, cause, left, forced)| { EventKind::GuardRestored { restored, cause, left, forced } }),
         (differs, any::<u64>()).prop_map(|(differs, took_ms)| EventKind::Verified { differs, took_ms }),
         failure.prop_map(EventKind::HostFailed),
+        (ends(), vec(mistake, 0..3), text()).prop_map(|(exit, mistakes, text)| EventKind::RunRefused {
+            exit,
+            mistakes,
+            text
+        }),
         (tally(), ends()).prop_map(|(tally, exit)| EventKind::HostFinished { tally, exit }),
         (tally(), ends()).prop_map(|(tally, exit)| EventKind::RunFinished { tally, exit }),
     ]
@@ -389,7 +398,10 @@ proptest! {
     fn no_line_is_wider_than_the_page(events in events(false), width in 40usize..200, verbose in 0u8..3) {
         let mut style = style(width);
         style.detail.verbose = verbose;
-        for text in texts(&events, style) {
+        // Lines of a file stay as they are, with the marks below them.
+        let drawn: Vec<Event> =
+            events.into_iter().filter(|event| !matches!(event.kind, EventKind::RunRefused { .. })).collect();
+        for text in texts(&drawn, style) {
             for line in text.text.lines() {
                 // A command that is to be copied stays whole; the terminal wraps it.
                 let command = line.contains("`bedplate ");

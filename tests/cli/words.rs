@@ -1,6 +1,10 @@
 //! Mistakes on the command line and in files: exit code 4, before anything is contacted, with what to do.
 
+use bedplate::base::event::Mistake;
+use bedplate::base::{EventKind, Exit};
+
 use super::program::Desk;
+use super::ran::Ran;
 
 #[test]
 fn a_mistyped_command_is_bad_input() {
@@ -53,6 +57,62 @@ fn mistakes_of_all_files_are_told_at_once_by_line_and_column() {
         assert!(ran.stderr.contains(&format!("did you mean {near}")), "{near} is not offered:\n{}", ran.stderr);
     }
     assert!(ran.stdout.is_empty(), "{}", ran.stdout);
+}
+
+/// The mistakes of a run that was refused, by file, line and column.
+fn refused(ran: &Ran) -> Vec<String> {
+    let events: Vec<EventKind> = ran.events().into_iter().map(|event| event.kind).collect();
+    let [EventKind::RunRefused { exit: Exit::BadInput, mistakes, .. }] = &events[..] else { panic!("{events:?}") };
+    let place = |m: &Mistake| format!("{:?} {:?} {:?} {}", m.file, m.line, m.column, m.what);
+    mistakes.iter().map(place).collect()
+}
+
+#[test]
+fn mistakes_are_an_event_too_for_whoever_reads_json() {
+    let desk = Desk::new();
+    desk.write("playbooks/10-own.toml", "[[task]]\nname = \"x\"\n[task.pakages]\ninstall = [\"curl\"]\n");
+    let ran = desk.run(&["check", "root@127.0.0.1", "--json", "--record", "run.jsonl"]).exits(4);
+    assert_eq!(refused(&ran), ["Some(\"playbooks/10-own.toml\") Some(3) Some(7) unknown resource `pakages` in a task"]);
+    assert!(ran.stderr.contains("did you mean `packages`?"), "people are told as before: {}", ran.stderr);
+    let again = desk.run(&["replay", "run.jsonl"]).exits(0);
+    assert_eq!(again.stderr, ran.stderr, "a replay tells otherwise");
+    let ran = desk.run(&["apply", "--jsno", "--json"]).exits(4);
+    assert_eq!(refused(&ran), ["None None None unexpected argument '--jsno' found"]);
+    let ran = desk.run(&["check", "--json"]).exits(4);
+    assert!(refused(&ran)[0].contains("no host"), "{}", ran.stdout);
+}
+
+#[test]
+fn what_can_not_be_written_is_told_before_anything_is_contacted() {
+    let desk = Desk::new();
+    for (option, told) in [("--record", "the log"), ("--report", "the report"), ("--save", "the plan")] {
+        for path in ["nowhere/file", "."] {
+            let ran = desk.run(&["check", "root@127.0.0.1:1", "-F", "none", option, path]).exits(4);
+            ran.complains(told).complains(path);
+        }
+    }
+    desk.run(&["check", "root@127.0.0.1", "--log", "nowhere/file"]).exits(4).complains("nowhere/file");
+}
+
+#[test]
+fn a_plan_that_does_not_fit_is_refused_before_anything_is_contacted() {
+    let desk = Desk::new();
+    let apply = |text: &str| {
+        desk.write("plan.json", text);
+        desk.run(&["apply", "root@127.0.0.1:1", "-F", "none", "--yes", "--plan", "plan.json"]).exits(4)
+    };
+    let plan = |bedplate: &str, host: &str| {
+        let digest = "0".repeat(64);
+        format!(
+            "{{\"v\":1,\"bedplate\":\"{bedplate}\",\"made\":\"\",\"by\":\"\",\"arguments\":[],\"hosts\":[{{\"host\":\"{host}\",\
+             \"login\":\"root@127.0.0.1:1\",\"playbooks\":\"{digest}\",\"actions\":\"{digest}\",\"tasks\":[],\"findings\":[]}}]}}"
+        )
+    };
+    apply("{}").complains("plan.json is no saved plan").complains("check --save");
+    apply(&plan("0.0.0", "127.0.0.1")).complains("made by bedplate 0.0.0");
+    apply(&plan(env!("CARGO_PKG_VERSION"), "web1")).complains("does not say what to do on 127.0.0.1");
+    apply(&plan(env!("CARGO_PKG_VERSION"), "127.0.0.1:1")).complains("the tasks of 127.0.0.1:1 are not those");
+    desk.run(&["apply", "root@127.0.0.1", "--plan", "none.json"]).exits(4).complains("none.json can not be read");
 }
 
 #[test]
