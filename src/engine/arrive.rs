@@ -173,6 +173,15 @@ impl Work<'_> {
                 "the login is not root",
                 Some("log in as root, or as a user who may use sudo".into()),
             )),
+            Some(system) if !system.read_only.is_empty() => Err(Stop::new(
+                Exit::HostFailed,
+                format!("nothing can be written to {} on this host: mounted read-only", system.read_only.join(", ")),
+                Some(
+                    "look at `dmesg` for errors of the disk, which make Linux mount it read-only; when it is whole again \
+                     (`fsck`), `mount -o remount,rw /` or reboot, then run again"
+                        .into(),
+                ),
+            )),
             Some(system) if !system.systemd => Err(Stop::new(
                 Exit::HostFailed,
                 "systemd does not run on this host",

@@ -44,6 +44,9 @@ pub struct SystemState {
     pub clock: Volatile<u64>,
     /// Whether the login is root, as all changes need.
     pub root: bool,
+    /// Which of `/`, `/etc`, `/usr` and `/var` nobody can write to, as after an error of the disk.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub read_only: Vec<String>,
 }
 
 impl SystemState {
@@ -89,6 +92,7 @@ impl Fact for System {
             reboot_required: fields.flag()?,
             clock: Volatile::new(fields.number()?),
             root: fields.number::<u32>()? == 0,
+            read_only: fields.text()?.split_whitespace().map(str::to_owned).collect(),
         }])
     }
 
@@ -127,6 +131,7 @@ impl Fact for System {
                 reboot_required: false,
                 clock: Volatile::new(1_700_000_000),
                 root: true,
+                read_only: Vec::new(),
             })
             .boxed()
     }
@@ -154,9 +159,11 @@ mod tests {
 
     #[test]
     fn reads_an_answer() {
-        let body = b"debian\x0012\0bookworm\0amd64\x006.1.0\0box\0\x00512000\x000-1\x001\x000\x001700000000\x000\0";
+        let body =
+            b"debian\x0012\0bookworm\0amd64\x006.1.0\0box\0\x00512000\x000-1\x001\x000\x001700000000\x000\0/etc /usr\0";
         let state = System::parse(&[&System::Here], &mut Fields::new(body)).unwrap().remove(0);
         assert_eq!(state.title(), "Debian 12 (bookworm) amd64");
         assert_eq!((state.memory_mib(), state.processors, state.major()), (500, 2, Some(12)));
+        assert_eq!(state.read_only, ["/etc", "/usr"]);
     }
 }

@@ -28,4 +28,9 @@ system_probe() {
 	if [ -e /run/reboot-required ] || [ -e /var/run/reboot-required ]; then bp_field 1; else bp_field 0; fi
 	bp_field "$(date +%s)"
 	bp_field "$(id -u)"
+	system_fixed=
+	for system_path in / /etc /usr /var; do
+		[ -w "$system_path" ] || system_fixed="$system_fixed $system_path"
+	done
+	bp_field "${system_fixed# }"
 }

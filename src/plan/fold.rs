@@ -350,7 +350,7 @@ mod tests {
 
     fn system() -> crate::machine::SystemState {
         use crate::machine::{Fact as _, Fields};
-        let body = b"debian\x0012\0bookworm\0amd64\x006.1\0box\0\x001000000\x000-1\x001\x000\x001\x000\0";
+        let body = b"debian\x0012\0bookworm\0amd64\x006.1\0box\0\x001000000\x000-1\x001\x000\x001\x000\0\0";
         System::parse(&[&System::Here], &mut Fields::new(body)).unwrap().remove(0)
     }
 

@@ -69,6 +69,7 @@ pub fn samples() -> Vec<SystemState> {
                 reboot_required: false,
                 clock: Volatile::new(1_700_000_000),
                 root: true,
+                read_only: Vec::new(),
             }
         };
     releases.into_iter().map(sample).collect()

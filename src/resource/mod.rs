@@ -53,6 +53,7 @@ pub mod sshd;
 mod sshd_algorithms;
 mod sshd_difference;
 mod sshd_foreign;
+mod sshd_kamal;
 mod sshd_login;
 mod sshd_setting;
 pub mod sudoers;

@@ -9,7 +9,7 @@ use super::sshd_algorithms::{GROUP_EXCHANGE, STRONG, strong};
 use super::sshd_difference::differences;
 use super::sshd_foreign::{self, Wanted};
 use super::sshd_setting::{self, Setting};
-use super::{Change, Plan, Problems, Resource, WayIn};
+use super::{Change, Plan, Problems, Resource, WayIn, sshd_kamal};
 use crate::action::sshd::FileEdit;
 use crate::action::unit::Verb;
 use crate::action::{ConfigureSshd, ControlUnit, PruneModuli};
@@ -299,7 +299,11 @@ impl Resource for Sshd {
             }
             changes.push(change);
         }
-        Ok(Plan::changes(changes, why(self.port, &ports, session)).with_findings(self.findings(&ports, here)))
+        let mut findings = self.findings(&ports, here);
+        if self.kamal {
+            findings.extend(sshd_kamal::limits(&wanted, &users));
+        }
+        Ok(Plan::changes(changes, why(self.port, &ports, session)).with_findings(findings))
     }
 
     #[cfg(test)]

@@ -110,3 +110,36 @@ pub(super) fn check(kamal: bool, name: &str, value: &Setting, problems: &mut Pro
         problems.push(&field, "Kamal has none of these algorithms", Some(&format!("add one of {}", has.join(", "))));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Resource as _;
+    use super::super::sshd::Sshd;
+    use super::*;
+
+    #[test]
+    fn limits_that_kamal_can_not_work_with_are_mistakes() {
+        let found = |text: &str| {
+            let sshd: Sshd = toml::from_str(text).unwrap();
+            let mut problems = Problems::default();
+            sshd.check(&mut problems);
+            format!("{problems:?}")
+        };
+        for (settings, says) in [
+            ("AllowTcpForwarding = \"no\"", "needs remote forwarding"),
+            ("AllowTcpForwarding = \"local\"", "needs remote forwarding"),
+            ("DisableForwarding = true", "needs remote forwarding"),
+            ("KexAlgorithms = \"curve25519-sha256\"", "Kamal has none of these"),
+            ("Ciphers = \"chacha20-poly1305@openssh.com\"", "Kamal has none of these"),
+            ("MACs = \"umac-128-etm@openssh.com\"", "Kamal has none of these"),
+            ("MaxAuthTries = 2", "locked out"),
+        ] {
+            let told = found(&format!("settings = {{ {settings} }}\n"));
+            assert!(told.contains(says), "{settings}: {told}");
+            let told = found(&format!("kamal = false\nsettings = {{ {settings} }}\n"));
+            assert_eq!(told.contains("amal"), false, "{settings}: {told}");
+        }
+        let fine = "settings = { AllowTcpForwarding = \"remote\", KexAlgorithms = \"curve25519-sha256,ecdh-sha2-nistp256\" }\n";
+        assert!(!found(fine).contains("amal"), "{}", found(fine));
+    }
+}

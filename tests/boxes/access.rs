@@ -277,3 +277,63 @@ fn whoever_is_shut_out_gets_in_again() {
         assert_eq!(access.check(), Vec::<String>::new(), "after `{harm}`");
     }
 }
+
+/// Whoever renames the marker first has won: what is confirmed is never put back, and the other way round.
+#[test]
+fn a_guard_is_confirmed_or_fires_and_never_both() {
+    let ours = "/etc/ssh/sshd_config.d/00-bedplate.conf";
+    let saves: BTreeSet<_> = access("sshd", SSHD).into_iter().collect();
+    let access = Access::up(Suite::Bookworm, &[]);
+    let arm = |nonce: &Nonce| {
+        access.bench.inside(&format!("rm -f {ours}"));
+        let (connection, mut shell) = access.runtime.block_on(access.log_in()).expect("a login");
+        let window = Duration::from_secs(60);
+        let armed = access.runtime.block_on(guard::arm(&mut shell, &saves, window, nonce)).expect("an answer");
+        assert_eq!(armed, guard::Armed::Yes);
+        access.bench.inside(&format!("echo 'LoginGraceTime 30' >{ours}"));
+        (connection, shell)
+    };
+    let confirm = |shell: &mut HeldShell, nonce: &Nonce| {
+        access.runtime.block_on(guard::confirm(shell, nonce)).expect("an answer")
+    };
+    let is_there = || access.bench.sandbox.root().join(ours.trim_start_matches('/')).exists();
+    let fire = "sh /var/lib/bedplate/guard/restore timeout";
+
+    let (_connection, mut shell) = arm(&Nonce::new(1));
+    // Who proves the way in of another run proves nothing for this one.
+    assert_eq!(confirm(&mut shell, &Nonce::new(2)), guard::Confirmed::Unknown);
+    let armed = access.runtime.block_on(guard::report(&mut shell)).expect("an answer");
+    assert_eq!(armed.now, guard::Now::Armed);
+    assert_eq!(confirm(&mut shell, &Nonce::new(1)), guard::Confirmed::Yes);
+    access.bench.inside(fire);
+    assert!(is_there(), "a confirmed change was put back");
+
+    let (_connection, mut shell) = arm(&Nonce::new(3));
+    access.bench.inside(fire);
+    assert_eq!(confirm(&mut shell, &Nonce::new(3)), guard::Confirmed::PutBack);
+    assert!(!is_there());
+
+    let mut ends = BTreeSet::new();
+    for round in 10..22u128 {
+        let (_connection, mut shell) = arm(&Nonce::new(round));
+        // One of the two begins a little earlier, now this and now that.
+        let pauses = [Duration::from_millis(40 * (round as u64 % 6)), Duration::from_millis(100)];
+        let confirmed = std::thread::scope(|scope| {
+            let firing = scope.spawn(|| {
+                std::thread::sleep(pauses[0]);
+                access.bench.inside(fire)
+            });
+            std::thread::sleep(pauses[1]);
+            let confirmed = confirm(&mut shell, &Nonce::new(round));
+            firing.join().expect("the guard has its say");
+            confirmed
+        });
+        match confirmed {
+            guard::Confirmed::Yes => assert!(is_there(), "confirmed and put back, in round {round}"),
+            guard::Confirmed::PutBack => assert!(!is_there(), "put back and there, in round {round}"),
+            guard::Confirmed::Unknown => panic!("nobody knows, in round {round}"),
+        }
+        ends.insert(confirmed == guard::Confirmed::Yes);
+    }
+    assert_eq!(ends.len(), 2, "one of the two has always won: {ends:?}");
+}

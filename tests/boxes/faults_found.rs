@@ -61,7 +61,7 @@ fn up() -> Bench {
 
 #[test]
 fn what_is_wrong_before_a_run_is_told_or_coped_with() {
-    let bench = up();
+    let mut bench = up();
 
     bench.inside("printf 'Gibberish yes\\n' >/etc/ssh/sshd_config.d/50-x.conf");
     says(
@@ -74,6 +74,28 @@ fn what_is_wrong_before_a_run_is_told_or_coped_with() {
     bench.inside("printf 'Match Address 10.0.0.0/8,172.16.0.0/12,192.168.0.0/16\\n DenyUsers root\\n' >/etc/ssh/sshd_config.d/50-x.conf");
     says(bench.apply(), Exit::HostFailed, &["DenyUsers", "shuts root out"]);
     bench.inside("rm /etc/ssh/sshd_config.d/50-x.conf");
+
+    // What keeps nobody out but Kamal is told, in whoever's file and behind whatever condition it stands.
+    bench.inside("printf 'Match User root\\n AllowTcpForwarding no\\n' >/etc/ssh/sshd_config.d/50-x.conf");
+    assert_eq!(bench.check().exits(Exit::Drift).findings(), ["sshd-no-forwarding"]);
+    bench.tasks[2].1 = "algorithms = \"leave\"\n".into();
+    bench.inside("printf 'KexAlgorithms curve25519-sha256\\n' >/etc/ssh/sshd_config.d/50-x.conf");
+    assert_eq!(bench.check().exits(Exit::Drift).findings(), ["sshd-no-common-algorithm"]);
+    // Strong algorithms outrank it: at the end of this test it is taken out.
+    bench.tasks[2].1.clear();
+    bench.inside("mv /etc/ssh/sshd_config.d/50-x.conf /etc/ssh/sshd_config.d/00-a.conf");
+    assert_eq!(bench.check().exits(Exit::Drift).findings(), Vec::<String>::new());
+
+    // A disk that Linux has mounted read-only after an error.
+    bench.inside("for path in /etc /usr /var; do mount --bind $path $path && mount -o remount,ro,bind $path; done");
+    assert!(
+        bench.sandbox.ask(&["touch", "/etc/x"]).is_err_and(|error| error.to_string().contains("Read-only file system"))
+    );
+    let words =
+        ["nothing can be written to /etc, /usr, /var", "mounted read-only", "remount,rw", "nothing was changed"];
+    says(bench.apply(), Exit::HostFailed, &words);
+    says(bench.check(), Exit::HostFailed, &words);
+    bench.inside("for path in /etc /usr /var; do mount -o remount,rw,bind $path && umount -l $path; done");
 
     // No room for what would have to be put back: then nothing is begun.
     bench.inside(
@@ -116,6 +138,7 @@ fn what_is_wrong_before_a_run_is_told_or_coped_with() {
     let text = format!("{:?}", ran.events);
     assert!(!text.contains("\\u{1b}") && !text.contains("\\u{7}"), "escapes get through");
     assert!(bench.inside("ls /root").lines().all(|name| name != "gotcha"), "data became code");
+    assert!(bench.inside("sshd -T").contains("diffie-hellman-group-exchange-sha256"), "Kamal can not speak to it");
     bench.check().exits(Exit::Done);
 }
 
