@@ -137,7 +137,7 @@ mod tests {
             let told = found(&format!("settings = {{ {settings} }}\n"));
             assert!(told.contains(says), "{settings}: {told}");
             let told = found(&format!("kamal = false\nsettings = {{ {settings} }}\n"));
-            assert_eq!(told.contains("amal"), false, "{settings}: {told}");
+            assert!(!told.contains("amal"), "{settings}: {told}");
         }
         let fine = "settings = { AllowTcpForwarding = \"remote\", KexAlgorithms = \"curve25519-sha256,ecdh-sha2-nistp256\" }\n";
         assert!(!found(fine).contains("amal"), "{}", found(fine));
