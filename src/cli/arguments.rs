@@ -46,7 +46,7 @@ pub struct Output {
     #[arg(long, global = true, value_name = "FILE")]
     pub record: Option<PathBuf>,
 
-    /// Write a page with every host, its diffs and the hardening settings to FILE.
+    /// Write a page with every host, its diffs, and all settings with their reasons to FILE.
     #[arg(long, global = true, value_name = "FILE.html")]
     pub report: Option<PathBuf>,
 

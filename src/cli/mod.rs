@@ -118,7 +118,12 @@ fn setting_rows(jobs: &crate::engine::jobs::Jobs) -> Vec<report::SettingRow> {
         }
         hosts.iter().map(|(host, setting)| format!("{host}: {}", part(setting))).collect::<Vec<_>>().join(", ")
     };
+    let group = |name: &str| match jobs.read.playbooks.named(name) {
+        Some(playbook) if !playbook.description.is_empty() => format!("{} ({name})", playbook.description),
+        _ => name.to_owned(),
+    };
     let row = |(setting, hosts): (&Setting, Vec<(&HostName, &Setting)>)| report::SettingRow {
+        group: group(&setting.playbook),
         name: setting.name.clone(),
         value: of_all(&hosts, |setting| &setting.value),
         reason: setting.reason.clone(),

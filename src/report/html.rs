@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use crate::base::event::{Event, Failure, Finding, PlannedChange, TaskPlan, Verdict};
+use crate::base::event::{Event, Failure, Finding, PlannedChange, Readiness, ReadyCheck, TaskPlan, Verdict};
 
 use super::ink::{Tone, count, duration, visible};
 use super::plan::symbol;
@@ -13,11 +13,13 @@ use super::settings::Page;
 use super::story::{HostStory, Story};
 use super::summary::tally_words;
 use super::unified::{self, Kind};
-use super::{ReportError, Sink};
+use super::{ReportError, Sink, ready};
 
-/// One hardening setting, for the list on the page.
+/// One setting, for the list on the page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SettingRow {
+    /// What it belongs to, such as `Who gets in (access)`: the rows of one group stand together.
+    pub group: String,
     /// Such as `PasswordAuthentication`.
     pub name: String,
     /// Such as `no`.
@@ -139,7 +141,8 @@ fn header(story: &Story, made: &str, out: &mut String) {
     out.push_str(&tag("p", "facts", &facts.join(" · ")));
     let tally = story.tally();
     out.push_str("\n<p class=\"chips\">");
-    for words in tally_words(tally, story.is_check()).split(" · ").filter(|words| !words.is_empty()) {
+    let counts = if story.command == "ready" { ready::words(tally) } else { tally_words(tally, story.is_check()) };
+    for words in counts.split(" · ").filter(|words| !words.is_empty()) {
         let (number, word) = words.split_once(' ').unwrap_or((words, ""));
         let class = word.split(' ').next().unwrap_or("");
         let _ = write!(out, "<span class=\"chip {}\"><b>{}</b> {}</span>", escape(class), escape(number), escape(word));
@@ -159,6 +162,8 @@ fn header(story: &Story, made: &str, out: &mut String) {
 fn state(host: &HostStory, check: bool) -> (&'static str, &'static str) {
     let tally = host.tally();
     match host.ending() {
+        Some("failed") if !host.checks.is_empty() => ("not ready", "bad"),
+        None if !host.checks.is_empty() => ("ready", "good"),
         Some("interrupted") => ("interrupted", "warn"),
         Some(word) => (word, "bad"),
         None if tally.failed > 0 => ("failed", "bad"),
@@ -173,7 +178,9 @@ fn host_section(at: usize, host: &HostStory, check: bool, few: bool, out: &mut S
     let (word, class) = state(host, check);
     let open = if few || class == "bad" { " open" } else { "" };
     let name = if host.name.is_empty() { "(no name)" } else { &host.name };
-    let mut facts: Vec<String> = [host.system.clone(), tally_words(host.tally(), check)].into();
+    let counts =
+        if host.checks.is_empty() { tally_words(host.tally(), check) } else { count(host.checks.len(), "check") };
+    let mut facts: Vec<String> = [host.system.clone(), counts].into();
     if host.ended.is_some() {
         facts.push(duration(host.took_ms()));
     }
@@ -185,6 +192,7 @@ fn host_section(at: usize, host: &HostStory, check: bool, few: bool, out: &mut S
         tag("span", "facts", &facts.join(" · "))
     );
     host.failures.iter().for_each(|failure| failure_box(failure, out));
+    ready_checks(host, out);
     host_guard(host, out);
     let tasks = host.tasks.as_deref().unwrap_or_default();
     let (quiet, loud): (Vec<&TaskPlan>, Vec<&TaskPlan>) =
@@ -333,17 +341,59 @@ fn failure_box(failure: &Failure, out: &mut String) {
 }
 
 fn settings_section(settings: &[SettingRow], out: &mut String) {
-    out.push_str("<section class=\"settings\">\n<h2>Hardening settings</h2>\n<table>\n<thead><tr><th>Setting</th><th>Value</th><th>Why</th></tr></thead>\n<tbody>\n");
-    for row in settings {
-        let source =
-            if row.source.is_empty() { String::new() } else { format!(" {}", tag("span", "facts", &row.source)) };
+    out.push_str("<section class=\"settings\">\n<h2>Settings and their reasons</h2>\n");
+    for rows in settings.chunk_by(|one, other| one.group == other.group) {
+        let group = rows.first().map(|row| row.group.as_str()).unwrap_or_default();
         let _ = writeln!(
             out,
-            "<tr><td>{}</td><td>{}</td><td>{}{source}</td></tr>",
-            tag("code", "name", &row.name),
-            tag("code", "value", &row.value),
-            escape(&row.reason)
+            "<details class=\"quiet\"><summary>{} {}</summary>\n<table>\n\
+             <thead><tr><th>Setting</th><th>Value</th><th>Why</th></tr></thead>\n<tbody>",
+            escape(group),
+            tag("span", "facts", &count(rows.len(), "setting"))
         );
+        rows.iter().for_each(|row| setting_row(row, out));
+        out.push_str("</tbody>\n</table>\n</details>\n");
     }
-    out.push_str("</tbody>\n</table>\n</section>\n");
+    out.push_str("</section>\n");
+}
+
+fn setting_row(row: &SettingRow, out: &mut String) {
+    let source = if row.source.is_empty() { String::new() } else { format!(" {}", tag("span", "facts", &row.source)) };
+    let _ = writeln!(
+        out,
+        "<tr><td>{}</td><td>{}</td><td>{}{source}</td></tr>",
+        tag("code", "name", &row.name),
+        tag("code", "value", &row.value),
+        escape(&row.reason)
+    );
+}
+
+/// The checks of the readiness gate: what is amiss, then what is well.
+fn ready_checks(host: &HostStory, out: &mut String) {
+    let (well, amiss): (Vec<&ReadyCheck>, Vec<&ReadyCheck>) =
+        host.checks.iter().partition(|check| check.readiness == Readiness::Ready);
+    amiss.iter().for_each(|check| ready_article(check, out));
+    if !well.is_empty() {
+        let _ = writeln!(out, "<details class=\"quiet\"><summary>{} passed</summary>", count(well.len(), "check"));
+        well.iter().for_each(|check| ready_article(check, out));
+        out.push_str("</details>\n");
+    }
+}
+
+fn ready_article(check: &ReadyCheck, out: &mut String) {
+    let (sign, class) = match check.readiness {
+        Readiness::Ready => ("✓", "good"),
+        Readiness::Warning => ("!", "warn"),
+        Readiness::NotReady => ("✗", "bad"),
+    };
+    let _ = write!(
+        out,
+        "<article class=\"{class}\"><h3><span class=\"sign\">{sign}</span> {}</h3>{}",
+        escape(&check.check),
+        tag("p", "why", &check.what)
+    );
+    if let Some(help) = &check.help {
+        out.push_str(&tag("p", "help", help));
+    }
+    out.push_str("</article>\n");
 }

@@ -1,6 +1,6 @@
 //! The readiness gate drawn: a line a check with its fix below, and a line a host at the end.
 
-use crate::base::event::{Readiness, ReadyCheck};
+use crate::base::event::{Readiness, ReadyCheck, Tally};
 
 use super::ink::{Paper, Tone, cells, count, labelled, pad, shorten, signed};
 use super::story::Story;
@@ -19,6 +19,18 @@ pub(super) fn check(host: &str, check: &ReadyCheck, paper: Paper) -> Vec<String>
     lines
 }
 
+/// "12 checks passed", "1 warning".
+fn counts(tally: Tally) -> impl Iterator<Item = String> {
+    let passed = (tally.in_sync > 0).then(|| format!("{} passed", count(tally.in_sync, "check")));
+    passed.into_iter().chain((tally.findings > 0).then(|| count(tally.findings, "warning")))
+}
+
+/// The sums of all hosts, the weighty first.
+pub(super) fn words(tally: Tally) -> String {
+    let failed = (tally.failed > 0).then(|| format!("{} failed", count(tally.failed, "check")));
+    failed.into_iter().chain(counts(tally)).collect::<Vec<_>>().join(" · ")
+}
+
 /// The end: which hosts Kamal will work on.
 pub(super) fn summary(story: &Story, paper: Paper) -> Vec<String> {
     let width = story.hosts.iter().map(|host| cells(&host.name)).max().unwrap_or(0).min(paper.cells() / 3);
@@ -33,12 +45,7 @@ pub(super) fn summary(story: &Story, paper: Paper) -> Vec<String> {
             Some(other) => (("✗", Tone::Bad), other.to_owned()),
         };
         let mut words = vec![word];
-        if tally.in_sync > 0 {
-            words.push(format!("{} passed", count(tally.in_sync, "check")));
-        }
-        if tally.findings > 0 {
-            words.push(count(tally.findings, "warning"));
-        }
+        words.extend(counts(tally));
         let name = pad(&shorten(&host.name, width, false), width);
         lines.extend(signed("", sign, &format!(" {name}  "), &words.join(" · "), paper));
     }

@@ -27,7 +27,7 @@ pub struct Page {
     pub path: PathBuf,
     /// When the run was, as it shall stand on the page; the report has no clock.
     pub made: String,
-    /// The hardening settings and their reasons.
+    /// What is set on the hosts, with the reasons.
     pub settings: Vec<SettingRow>,
 }
 

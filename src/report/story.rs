@@ -1,7 +1,7 @@
 //! What the events told so far, folded per host. Pure: no clock but the events' own milliseconds, no drawing.
 
 use crate::base::Exit;
-use crate::base::event::{Event, EventKind, Failure, Finding, Mistake, Tally, TaskPlan, Verdict};
+use crate::base::event::{Event, EventKind, Failure, Finding, Mistake, ReadyCheck, Tally, TaskPlan, Verdict};
 
 /// A whole run as far as it is told.
 #[derive(Debug, Clone, Default)]
@@ -85,6 +85,8 @@ pub(super) struct HostStory {
     pub tasks: Option<Vec<TaskPlan>>,
     /// What no task declares.
     pub findings: Vec<Finding>,
+    /// Checks of the readiness gate, in order.
+    pub checks: Vec<ReadyCheck>,
     /// Actions done, in order.
     pub done: Vec<Done>,
     /// What the guard did, as sentences.
@@ -178,7 +180,10 @@ impl HostStory {
                 self.phase = Phase::Probing;
             }
             EventKind::Note { text } => self.notes.push(text.clone()),
-            EventKind::ReadyChecked(_) => self.phase = Phase::Verifying,
+            EventKind::ReadyChecked(check) => {
+                self.checks.push(check.clone());
+                self.phase = Phase::Verifying;
+            }
             EventKind::ProbeFinished { system, .. } => {
                 self.system.clone_from(system);
                 self.phase = Phase::Planning;

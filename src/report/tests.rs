@@ -150,13 +150,51 @@ fn a_page_holds_no_markup_of_others() {
     let failure =
         Failure { what: evil.into(), place: Some(evil.into()), said: vec![evil.into()], ..Failure::default() };
     story.event(&samples::at(9, "web1", EventKind::HostFailed(failure)));
-    let row = SettingRow { name: evil.into(), value: evil.into(), reason: evil.into(), source: evil.into() };
+    let check = |readiness| ReadyCheck { check: evil.into(), readiness, what: evil.into(), help: Some(evil.into()) };
+    for readiness in [Readiness::Ready, Readiness::Warning, Readiness::NotReady] {
+        story.event(&samples::at(9, "web1", EventKind::ReadyChecked(check(readiness))));
+    }
+    let row = SettingRow {
+        group: evil.into(),
+        name: evil.into(),
+        value: evil.into(),
+        reason: evil.into(),
+        source: evil.into(),
+    };
     let page = html::page(&story, evil, &[row]);
     assert!(!page.contains("<script") && !page.contains("('x')") && !page.contains('\u{1b}'), "{page}");
     assert!(page.contains("&lt;script&gt;alert(&#39;x&#39;)"), "{page}");
     for from_outside in ["http:", "https:", "src=", "url(", "@import"] {
         assert!(!page.contains(from_outside), "{from_outside}");
     }
+}
+
+#[test]
+fn the_gate_has_its_page_too_and_settings_stand_in_groups() {
+    let mut story = Story::default();
+    let check = |check: &str, readiness| {
+        let help = (readiness != Readiness::Ready).then(|| "do this".to_owned());
+        EventKind::ReadyChecked(ReadyCheck { check: check.into(), readiness, what: "seen".into(), help })
+    };
+    let run = EventKind::RunStarted {
+        command: "ready".into(),
+        arguments: Vec::new(),
+        version: "1".into(),
+        hosts: vec![samples::host("web1")],
+    };
+    story.event(&samples::at(0, "", run));
+    story.event(&samples::at(1, "web1", check("login", Readiness::Ready)));
+    story.event(&samples::at(2, "web1", check("registry", Readiness::NotReady)));
+    let tally = Tally { in_sync: 1, failed: 1, ..Tally::default() };
+    let exit = crate::base::Exit::HostFailed;
+    story.event(&samples::at(3, "web1", EventKind::HostFinished { tally, exit }));
+    let row = |group: &str, name: &str| SettingRow { group: group.into(), name: name.into(), ..SettingRow::default() };
+    let page = html::page(&story, "", &[row("Who gets in", "a"), row("Who gets in", "b"), row("Swap", "c")]);
+    for part in ["not ready", "✗</span> registry", "do this", "1 check passed", "<b>1</b> check failed", "2 checks"] {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
+    assert_eq!(page.matches("<table>").count(), 2, "{page}");
+    assert!(page.contains("Who gets in <span class=\"facts\">2 settings</span>"), "{page}");
 }
 
 #[test]

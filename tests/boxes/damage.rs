@@ -285,6 +285,13 @@ pub(crate) fn all(luck: &mut Luck) -> Vec<Damage> {
 pub(crate) const STRAYS: &[(&str, &str, &str)] = &[
     ("apt-mark hold ufw >/dev/null", "held-package", "apt-mark unhold ufw >/dev/null"),
     ("apt-mark hold passwd >/dev/null", "held-package", "apt-mark unhold passwd >/dev/null"),
+    (
+        "d=$(mktemp -d) && mkdir $d/DEBIAN && for v in 2 1; do \
+         printf 'Package: stray\\nVersion: %s\\nArchitecture: all\\nMaintainer: x <x@x>\\nDescription: x\\n' $v >$d/DEBIAN/control && \
+         dpkg-deb -b $d /tmp/stray.deb >/dev/null && dpkg -i /tmp/stray.deb >/dev/null 2>&1 || exit 1; done",
+        "downgraded-package",
+        "dpkg --purge stray >/dev/null && rm /tmp/stray.deb",
+    ),
     ("ufw allow 6379/tcp >/dev/null", "foreign-ufw-rule", "ufw delete allow 6379/tcp >/dev/null"),
     (
         "iptables -I INPUT -p tcp --dport 3306 -j ACCEPT",

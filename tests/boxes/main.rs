@@ -35,3 +35,4 @@ mod support;
 mod timing;
 #[path = "../tools/mod.rs"]
 mod tools;
+mod unmanaged;
