@@ -54,14 +54,15 @@ pub(crate) struct Damage {
 }
 
 /// Files that the built-in playbooks write, with the tasks that answer for them.
-const FILES: [(&str, &[&str]); 10] = [
+const FILES: [(&str, &[&str]); 11] = [
     ("/etc/systemd/journald.conf.d/60-bedplate.conf", &["limits of the journal", "journal knows its limits"]),
     ("/etc/sysctl.d/60-bedplate-swap.conf", &["swap only when memory is short"]),
-    ("/etc/sysctl.d/60-bedplate-kernel.conf", &["kernel settings"]),
+    ("/etc/sysctl.d/99-zz-bedplate-kernel.conf", &["kernel settings"]),
     ("/etc/sysctl.d/60-bedplate-network.conf", &["network settings"]),
     ("/etc/sysctl.d/60-bedplate-core.conf", &["no core dumps of privileged programs"]),
     ("/etc/modprobe.d/60-bedplate-unused.conf", &["unused kernel modules off"]),
     ("/etc/security/limits.d/60-bedplate-core.conf", &["no core dumps of logins"]),
+    ("/etc/profile.d/60-bedplate-core.sh", &["no core dumps of login shells"]),
     ("/etc/systemd/coredump.conf.d/60-bedplate.conf", &["no core dumps of services"]),
     ("/etc/apt/apt.conf.d/52-bedplate-local", &["unattended upgrades"]),
     ("/etc/ssh/sshd_config.d/00-bedplate.conf", &["sshd"]),

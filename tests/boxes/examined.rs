@@ -55,7 +55,7 @@ fn index_of_lynis(rig: &Rig) -> (u32, u32) {
     let mut numbers = last.rsplit("having ").next().unwrap_or_default().split(|c: char| !c.is_ascii_digit());
     let mut numbers = std::iter::from_fn(|| numbers.next()).filter_map(|word| word.parse::<u32>().ok());
     let (have, most) = (numbers.next().expect("points"), numbers.next().expect("most points"));
-    let written = rig.inside("cat /etc/sysctl.d/60-bedplate-kernel.conf");
+    let written = rig.inside("cat /etc/sysctl.d/99-zz-bedplate-kernel.conf");
     let of_kernel = log.lines().filter_map(|line| {
         let (_, rest) = line.split_once("sysctl key ")?;
         let (key, wanted) = (rest.split(' ').next()?, rest.split("Expected=").nth(1)?.split(',').next()?);
