@@ -12,7 +12,8 @@ pub enum Exit {
     Drift,
     /// A host could not be reached.
     Unreachable,
-    /// The command line, the inventory or a playbook is wrong, or a question was declined; nothing was contacted or changed.
+    /// The command line, the inventory or a playbook is wrong, a question was declined, or a saved plan does not fit any
+    /// more; nothing was changed.
     BadInput,
     /// A guard put a host back as it was.
     GuardRestored,
@@ -57,7 +58,7 @@ impl Exit {
             Exit::Drift => "check found drift",
             Exit::Unreachable => "a host could not be reached",
             Exit::BadInput => {
-                "bad input (command line, inventory, playbook), or a question declined or not askable; nothing was contacted or changed"
+                "bad input (command line, inventory, playbook), a question declined or not askable, or a saved plan that does not fit any more; nothing was changed"
             }
             Exit::GuardRestored => "a guard put the host back as it was",
             Exit::HostBusy => "another run holds the host",

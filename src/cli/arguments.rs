@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 #[command(name = "bedplate", version, propagate_version = true, max_term_width = 100)]
 #[command(
     after_help = "Exit codes: 0 done or in sync, 1 a host failed, 2 check found drift, 3 a host was unreachable, \
-                        4 bad input (nothing was contacted or changed), 5 a guard put a host back, 6 another run holds \
+                        4 bad input or a saved plan that does not fit (nothing was changed), 5 a guard put a host back, 6 another run holds \
                         a host, 130 interrupted."
 )]
 pub struct Arguments {
@@ -342,6 +342,10 @@ pub struct Generate {
     /// What to print.
     #[arg(value_enum)]
     pub what: Document,
+
+    /// `man`: write the program's page and one for each command into FOLDER.
+    #[arg(long, value_name = "FOLDER")]
+    pub into: Option<PathBuf>,
 }
 
 /// A document that is made from the code.

@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::panic, reason = "a test tells its failure by a panic")]
 
+mod documents;
 mod files;
 mod program;
 #[path = "../tools/ran.rs"]
