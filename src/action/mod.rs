@@ -19,6 +19,7 @@ mod brings;
 pub mod docker;
 pub mod docker_firewall;
 pub mod file;
+pub mod kamal_home;
 pub mod mount;
 pub mod node;
 pub mod package;
@@ -38,6 +39,7 @@ pub use authorized_keys::WriteAuthorizedKeys;
 pub use docker::{ConfigureDocker, CreateDockerNetwork, CreateDockerVolume};
 pub use docker_firewall::SetDockerFirewall;
 pub use file::{MakeDirectory, MakeLink, RemovePath, SetAttributes, WriteFile};
+pub use kamal_home::{MoveKamalFolder, OwnKamalFiles};
 pub use mount::{Mount, Remount, Unmount};
 pub use node::{RunCommand, SetHostname, WaitFirstBoot};
 pub use package::{ExchangePackages, HoldPackages, InstallPackages};
@@ -255,6 +257,10 @@ actions! {
     ConfigureUfw,
     /// Make a service read its configuration.
     LoadUnit,
+    /// Move what Kamal keeps in a home.
+    MoveKamalFolder,
+    /// Make files of Kamal's those of its user.
+    OwnKamalFiles,
     /// Name the host.
     SetHostname,
     /// Wait for cloud-init.

@@ -219,4 +219,6 @@ sorts! {
     docker_firewall: DockerFirewall,
     /// The ports that Docker publishes to everybody.
     docker_published: DockerPublished,
+    /// What Kamal keeps in the homes of its users.
+    kamal_homes: KamalHome,
 }

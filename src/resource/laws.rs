@@ -134,6 +134,7 @@ laws! {
     docker_volume: docker_volume::DockerVolume,
     docker_network: docker_network::DockerNetwork,
     docker_firewall: docker_firewall::DockerFirewall,
+    kamal_home: kamal_home::KamalHome,
     group: group::Group,
     user: user::User,
     authorized_keys: authorized_keys::AuthorizedKeys,

@@ -41,6 +41,7 @@ mod firewall_rule;
 pub mod first_boot;
 pub mod group;
 pub mod hostname;
+pub mod kamal_home;
 pub mod last_look;
 pub mod line;
 pub mod link;
@@ -298,6 +299,7 @@ pub static KINDS: &[&dyn Kind] = &[
     &Of::<docker_volume::DockerVolume>::KIND,
     &Of::<docker_network::DockerNetwork>::KIND,
     &Of::<docker_firewall::DockerFirewall>::KIND,
+    &Of::<kamal_home::KamalHome>::KIND,
     &Of::<group::Group>::KIND,
     &Of::<user::User>::KIND,
     &Of::<authorized_keys::AuthorizedKeys>::KIND,

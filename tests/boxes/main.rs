@@ -23,6 +23,7 @@ mod faults_found;
 mod faults_of_others;
 mod fresh;
 mod lying;
+mod handoff;
 mod own_host;
 #[path = "../tools/ran.rs"]
 mod ran;

@@ -58,6 +58,14 @@ impl Rig {
         std::fs::read_to_string(self.folder.path().join(path)).expect("a file")
     }
 
+    /// Writes a program in the working folder.
+    pub(crate) fn program(&self, path: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt as _;
+        self.write(path, text);
+        let path = self.folder.path().join(path);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("a program");
+    }
+
     /// `VERB root@BOX` with what every test of a box needs, and `more`.
     fn words(&self, verb: &str, more: &[&str]) -> Vec<String> {
         let (address, swap) = (self.address(), format!("swap_path=/swapfile-{}", self.sandbox.name()));

@@ -24,6 +24,9 @@ struct Found {
     proxied: bool,
     ports: Vec<u16>,
     volumes: Vec<Said<Volume>>,
+    /// What Kamal has in the home for accessories here: folders, and files that it brings.
+    folders: Vec<Said<String>>,
+    files: Vec<Said<String>>,
 }
 
 /// The inventory that `deploy` makes. `said`: variables that are set elsewhere, which need not be known from here.
@@ -151,6 +154,8 @@ fn hosts(deploy: &Deploy, all_needed: bool, found: &mut Diagnostics) -> Vec<Foun
                 proxied: false,
                 ports: Vec::new(),
                 volumes: Vec::new(),
+                folders: Vec::new(),
+                files: Vec::new(),
             });
             hosts.len() - 1
         });
@@ -167,6 +172,19 @@ fn hosts(deploy: &Deploy, all_needed: bool, found: &mut Diagnostics) -> Vec<Foun
         for volume in volumes {
             if !host.volumes.iter().any(|other| other.value == volume.value) {
                 host.volumes.push(volume);
+            }
+        }
+    }
+    for host in &mut hosts {
+        for accessory in deploy.accessories.iter().filter(|accessory| host.groups.contains(&accessory.name)) {
+            host.files.extend(accessory.files.iter().cloned());
+            let homely =
+                accessory.directories.iter().chain(&accessory.files).filter(|said| !said.value.starts_with('/'));
+            for Said { value, span } in homely {
+                let folder = value.split('/').next().unwrap_or_default().to_owned();
+                if !host.folders.iter().any(|other| other.value == folder) {
+                    host.folders.push(Said { value: folder, span: span.clone() });
+                }
             }
         }
     }
@@ -281,6 +299,12 @@ fn own(deploy: &Deploy, host: &Found) -> Vec<(&'static str, Node, Span)> {
     if let Some((_, span)) = named.first() {
         let list = named.iter().map(|(name, _)| table("name", name)).collect();
         variables.push(("docker_volumes", Node { range: 0..0, data: Data::List(list) }, (*span).clone()));
+    }
+    for (name, list) in [("kamal_folders", &host.folders), ("kamal_files", &host.files)] {
+        if let Some(first) = list.first() {
+            let texts = list.iter().map(|said| literal(&said.value)).collect();
+            variables.push((name, Node { range: 0..0, data: Data::List(texts) }, first.span.clone()));
+        }
     }
     if host.ports != [80, 443] {
         let rule = |port: &u16| table("allow", &format!("{port}/tcp"));

@@ -123,6 +123,8 @@ pub struct Accessory {
     pub volumes: Vec<Said<Volume>>,
     /// Folders on the host, absolute or from the login's home, with the service's name before them.
     pub directories: Vec<Said<String>>,
+    /// Files that Kamal brings to the host, from the login's home, with the service's name before them.
+    pub files: Vec<Said<String>>,
     /// What kamal-proxy serves of it; `None` where it does not.
     pub proxy: Option<Proxy>,
 }

@@ -184,6 +184,7 @@ impl Reader<'_> {
             ports,
             volumes,
             directories: directories(node, &own),
+            files: files(node, &own),
             proxy: node.get("proxy").filter(|proxy| proxy.truth() != Some(false)).map(proxy),
         }
     }
@@ -316,6 +317,20 @@ fn directories(node: &Node, service: &str) -> Vec<Said<String>> {
         let local = local(item)?;
         let value = if local.starts_with('/') { local } else { format!("{service}/{local}") };
         Some(Said { value, span: item.span.clone() })
+    };
+    items.iter().filter_map(said).collect()
+}
+
+/// The files that Kamal brings for an accessory: they lie where the container has them, below the service's name.
+fn files(node: &Node, service: &str) -> Vec<Said<String>> {
+    let items = node.get("files").map(Node::items).unwrap_or_default();
+    let remote = |item: &Node| match &item.data {
+        Data::Map(_) => item.get("remote").and_then(Node::text).map(str::to_owned),
+        _ => item.text().and_then(|text| text.split(':').nth(1)).map(str::to_owned),
+    };
+    let said = |item: &Node| {
+        let remote = remote(item).filter(|remote| remote.starts_with('/'))?;
+        Some(Said { value: format!("{service}{remote}"), span: item.span.clone() })
     };
     items.iter().filter_map(said).collect()
 }

@@ -109,7 +109,8 @@ fn its_hosts_are_the_inventory() {
     assert_eq!(variables(0), [user.clone(), shop]);
     let closed = ("firewall_rules".to_owned(), "[]".to_owned());
     let pg = ("docker_volumes".to_owned(), "[{ name = \"pg\" }]".to_owned());
-    assert_eq!(variables(3), [user, pg, closed]);
+    let folders = ("kamal_folders".to_owned(), "[\"shop-db\"]".to_owned());
+    assert_eq!(variables(3), [user, pg, folders, closed]);
     let place = &inventory.hosts[0].variables[0];
     assert_eq!(&place.source.text[place.range.clone()], "deploy");
 }
