@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::local::Seen;
-use super::look::{Docker, Look};
+use super::look::{Docker, Look, Questions, Registry};
 use super::net_ssh;
 use crate::base::event::{Readiness, ReadyCheck};
-use crate::inventory::deploy::{self, Deploy, Volume};
+use crate::inventory::deploy::{self, Deploy};
 use crate::ssh::Offers;
 use crate::ssh::known_hosts::KnownAs;
 
@@ -27,8 +27,8 @@ pub(super) struct Case<'a> {
     pub(super) user: &'a str,
     /// What it found.
     pub(super) look: Look,
-    /// Folders that were asked for, in the order of the answers.
-    pub(super) folders: Vec<String>,
+    /// What was asked for, in the order of the answers.
+    pub(super) questions: Questions,
     /// What sshd offers.
     pub(super) offers: Offers,
     /// Kamal's configuration.
@@ -38,7 +38,7 @@ pub(super) struct Case<'a> {
     /// Ports that Kamal's proxy publishes on this host.
     pub(super) proxy_ports: Vec<u16>,
     /// How ports look from here; `None` when there is a host between.
-    pub(super) knocks: Option<Vec<(u16, Seen)>>,
+    pub(super) knocks: Option<Vec<Knock>>,
     /// The time here, in seconds since 1970.
     pub(super) now: i64,
     /// Names of secrets, and the files that they are from.
@@ -51,6 +51,15 @@ pub(super) struct Case<'a> {
     pub(super) forwarding: Option<String>,
     /// What a plan on the host would change, by tasks; an error when there is no plan.
     pub(super) plan: Option<Result<Vec<String>, String>>,
+}
+
+/// How a port of the host looks from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Knock {
+    /// Which of the host's addresses.
+    pub(super) address: IpAddr,
+    pub(super) port: u16,
+    pub(super) seen: Seen,
 }
 
 /// Collects verdicts.
@@ -83,9 +92,9 @@ pub(super) fn judge(case: &Case<'_>) -> Vec<ReadyCheck> {
     known_host(case, &mut judge);
     home(case, &mut judge);
     docker(case, &mut judge);
-    ports(case, &mut judge);
+    ports::judge(case, &mut judge);
     registry(case, &mut judge);
-    volumes(case, &mut judge);
+    storage::judge(case, &mut judge);
     system(case, &mut judge);
     if let Some(deploy) = case.deploy {
         configuration(case, deploy, &mut judge);
@@ -218,60 +227,6 @@ fn docker(case: &Case<'_>, judge: &mut Judge) {
     }
 }
 
-/// Ports that a container publishes to more than the loopback, as `docker ps` writes them.
-pub(super) fn published(ports: &str) -> BTreeSet<u16> {
-    let open = |part: &str| {
-        let (outside, _) = part.trim().split_once("->")?;
-        let (address, port) = outside.rsplit_once(':')?;
-        let loopback = address.starts_with("127.") || matches!(address, "::1" | "[::1]");
-        if loopback { None } else { port.parse().ok() }
-    };
-    ports.split(',').filter_map(open).collect()
-}
-
-fn ports(case: &Case<'_>, judge: &mut Judge) {
-    let containers = &case.look.docker.containers;
-    let knock = |port: u16| case.knocks.iter().flatten().find(|(one, _)| *one == port).map(|(_, seen)| *seen);
-    for port in &case.proxy_ports {
-        let check = format!("port-{port}");
-        let holder =
-            containers.iter().find(|(_, ports)| published(ports).contains(port)).map(|(name, _)| name.as_str());
-        match holder {
-            Some("kamal-proxy") => judge.ready(&check, format!("port {port} is kamal-proxy's")),
-            Some(other) => {
-                let what = format!("port {port} is taken by the container {other}, and kamal-proxy needs it");
-                judge.fail(&check, what, format!("stop it, or let it publish another port: `docker rm -f {other}`"));
-            }
-            None if case.look.ports.contains(port) => {
-                let what = format!("port {port} is taken by something on the host, and kamal-proxy needs it");
-                judge.fail(&check, what, format!("`ss -ltnp 'sport = :{port}'` on the host tells what it is"));
-            }
-            None => judge.ready(&check, format!("port {port} is free")),
-        }
-        if knock(*port) == Some(Seen::Filtered) {
-            let what = format!("port {port} can not be reached from here: a firewall on the way drops it");
-            let help = "open it at the provider, and in `firewall_rules`";
-            judge.fail(&format!("reach-{port}"), what, help);
-        }
-    }
-    if case.knocks.is_none() && !case.proxy_ports.is_empty() {
-        let help = "look from somewhere that reaches it without a jump host";
-        judge.warn("reach", "how its ports look from outside is not known: there is a host between", help);
-    }
-    for (name, ports) in containers.iter().filter(|(name, _)| name != "kamal-proxy") {
-        for port in published(ports).into_iter().filter(|port| !case.proxy_ports.contains(port)) {
-            if knock(port) == Some(Seen::Open) {
-                let what = format!("port {port} of {name} answers from here: ufw does not cover what Docker publishes");
-                judge.warn(
-                    "published",
-                    what,
-                    format!("publish it as `127.0.0.1:{port}:…` unless it is meant for everybody"),
-                );
-            }
-        }
-    }
-}
-
 fn registry(case: &Case<'_>, judge: &mut Judge) {
     let Some(deploy) = case.deploy else { return };
     if deploy.registry.is_local() {
@@ -294,44 +249,26 @@ fn registry(case: &Case<'_>, judge: &mut Judge) {
         return;
     }
     let name = deploy.registry.server.known().map_or("Docker Hub", String::as_str);
-    match &case.look.registry {
-        Some((how, _, _)) if how.is_empty() => {
-            let help = "install curl on the host, or try `docker login` there";
-            judge.warn(
-                "registry",
-                format!("whether {name} can be reached from the host is not known: it has no curl"),
-                help,
-            );
+    let Some(Registry { how, status, said, code }) = &case.look.registry else { return };
+    if how.is_empty() {
+        let help = "install curl on the host, or try `docker login` there";
+        return judge.warn(
+            "registry",
+            format!("whether {name} can be reached from the host is not known: it has no curl"),
+            help,
+        );
+    }
+    match (status, code) {
+        (0, 401) => judge.ready("registry", format!("{name} answers the host over TLS, and asks for a login")),
+        (0, 0 | 200 | 403) => judge.ready("registry", format!("{name} answers the host over TLS")),
+        (0, code) => {
+            let what = format!("{name} answers the host with {code}, which a registry does not: a login will fail");
+            judge.warn("registry", what, "look at `registry: { server: … }` in config/deploy.yml");
         }
-        Some((_, 0, _)) => judge.ready("registry", format!("{name} answers the host over TLS")),
-        Some((how, status, said)) => {
+        (status, _) => {
             let what = format!("{name} can not be reached from the host: {how} ended with {status}: {said}");
             judge.fail("registry", what, "look at the host's DNS, its way out, and the registry's certificate");
         }
-        None => {}
-    }
-}
-
-fn volumes(case: &Case<'_>, judge: &mut Judge) {
-    let missing: Vec<&str> = case
-        .folders
-        .iter()
-        .zip(&case.look.folders)
-        .filter(|(_, (there, _))| !there)
-        .map(|(folder, _)| folder.as_str())
-        .collect();
-    if !missing.is_empty() {
-        let what = format!(
-            "{} is not there: Docker makes it for root alone, and the app may not write to it",
-            missing.join(", ")
-        );
-        judge.warn(
-            "folders",
-            what,
-            "make it for the container's user, such as `install -d -o 1000 -g 1000 PATH` for Rails",
-        );
-    } else if !case.folders.is_empty() {
-        judge.ready("folders", format!("{} is there", case.folders.join(", ")));
     }
 }
 
@@ -395,6 +332,7 @@ fn configuration(case: &Case<'_>, deploy: &Deploy, judge: &mut Judge) {
     if rejected.is_empty() {
         judge.ready("deploy.yml", "Kamal 2 takes the file");
     }
+    exposed(deploy, judge);
     let machine = match case.look.machine.as_str() {
         "x86_64" => "amd64",
         "aarch64" | "arm64" => "arm64",
@@ -443,21 +381,31 @@ fn configuration(case: &Case<'_>, deploy: &Deploy, judge: &mut Judge) {
     }
 }
 
-/// Folders of the host that containers are given, as `deploy` has them.
-pub(super) fn folders(deploy: &Deploy) -> Vec<String> {
-    let roles = deploy.roles.iter().flat_map(|role| &role.volumes);
-    let all = deploy.volumes.iter().chain(roles);
-    let mut folders = Vec::new();
-    for volume in all {
-        if let Volume::Folder(path) = &volume.value
-            && path.starts_with('/')
-            && !folders.contains(path)
-        {
-            folders.push(path.clone());
+/// Accessories' ports without an address: Docker opens them to the world, and Kamal's documentation now asks for one.
+fn exposed(deploy: &Deploy, judge: &mut Judge) {
+    for accessory in &deploy.accessories {
+        for port in accessory.ports.iter().filter(|port| !has_address(&port.value)) {
+            let what = format!("{}: the port {} of {} is for everybody", port.span.line(), port.value, accessory.name);
+            let inner = port.value.rsplit(':').next().unwrap_or_default();
+            let outer = port.value.split(':').next().unwrap_or_default();
+            judge.warn(
+                "accessory-port",
+                what,
+                format!("write \"127.0.0.1:{outer}:{inner}\", or \"0.0.0.0:{outer}:{inner}\" if that is meant"),
+            );
         }
     }
-    folders
 }
 
+/// Whether what is published names the address that it is published on: `ADDRESS:PORT:PORT`, `[ADDRESS]:PORT:PORT`.
+fn has_address(port: &str) -> bool {
+    port.starts_with('[') || port.split('/').next().unwrap_or_default().matches(':').count() >= 2
+}
+
+mod ports;
+mod storage;
 #[cfg(test)]
 mod tests;
+
+pub(super) use ports::published;
+pub(super) use storage::{files, folders, volumes};

@@ -19,6 +19,8 @@ pub(super) enum Seen {
     Closed,
     /// Nothing comes back, or something on the way refuses.
     Filtered,
+    /// This machine has no way there at all: it has no address of that family.
+    NoWay,
 }
 
 /// Names of secrets that Kamal's files give, and the files that were read. Values are not kept.
@@ -62,6 +64,9 @@ pub(super) async fn knock(address: IpAddr, port: u16) -> Seen {
     match tokio::time::timeout(PATIENCE, tokio::net::TcpStream::connect((address, port))).await {
         Ok(Ok(_)) => Seen::Open,
         Ok(Err(error)) if error.kind() == std::io::ErrorKind::ConnectionRefused => Seen::Closed,
+        // What a host without IPv6 says of an address of IPv6.
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::NetworkUnreachable => Seen::NoWay,
+        Ok(Err(error)) if error.kind() == std::io::ErrorKind::AddrNotAvailable => Seen::NoWay,
         Ok(Err(_)) | Err(_) => Seen::Filtered,
     }
 }

@@ -1,5 +1,7 @@
 //! What Kamal's user finds on a host: the questions, and their answers as they are read.
 
+use std::net::Ipv6Addr;
+
 use crate::shell::frame::{BadAnswer, Fields};
 use crate::shell::{Batch, Call, Library, Mode};
 use crate::ssh::{HeldShell, SessionError};
@@ -13,6 +15,10 @@ pub(super) struct Questions {
     pub(super) registry: Option<String>,
     /// Folders that containers are given.
     pub(super) folders: Vec<String>,
+    /// Volumes of Docker's that containers are given.
+    pub(super) volumes: Vec<String>,
+    /// Files that Kamal uploads for accessories, by their paths below the home.
+    pub(super) files: Vec<String>,
 }
 
 /// The answers.
@@ -46,10 +52,40 @@ pub(super) struct Look {
     pub(super) swaps: Vec<String>,
     /// Docker's folders with their free room, in kB.
     pub(super) free: Vec<(String, u64)>,
-    /// How the registry was asked, the status, and the last line of error.
-    pub(super) registry: Option<(String, u32, String)>,
+    /// Addresses of IPv6 that are good beyond the link.
+    pub(super) addresses: Vec<Ipv6Addr>,
+    /// What came of asking the registry.
+    pub(super) registry: Option<Registry>,
     /// For each folder that was asked for, whether it is there, and its owner's number.
     pub(super) folders: Vec<(bool, String)>,
+    /// The volumes that were asked for.
+    pub(super) volumes: Vec<FoundVolume>,
+    /// For each file that was asked for, whether it is this user's own; `None` where there is none.
+    pub(super) files: Vec<Option<bool>>,
+}
+
+/// What came of asking a registry.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Registry {
+    /// The program that asked; empty where there is none.
+    pub(super) how: String,
+    /// What that ended with.
+    pub(super) status: u32,
+    /// Its last line of error.
+    pub(super) said: String,
+    /// The status of HTTP; 0 where it was not seen.
+    pub(super) code: u16,
+}
+
+/// A volume of Docker's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct FoundVolume {
+    /// Whether there is one.
+    pub(super) there: bool,
+    /// The folder or device that it lies on; empty where it names none.
+    pub(super) device: String,
+    /// Whether that is there.
+    pub(super) device_there: bool,
 }
 
 /// Docker as this user finds it.
@@ -87,9 +123,10 @@ fn calls(questions: &Questions) -> Vec<Call> {
         .map(|name| Call::new(&LOOK, name))
         .collect();
     calls.extend(questions.registry.as_ref().map(|server| Call::new(&LOOK, "look_registry").arg(server)));
-    if !questions.folders.is_empty() {
-        calls.push(Call::new(&LOOK, "look_folders").args(&questions.folders));
-    }
+    let lists =
+        [("look_folders", &questions.folders), ("look_volumes", &questions.volumes), ("look_files", &questions.files)];
+    let asked = lists.into_iter().filter(|(_, names)| !names.is_empty());
+    calls.extend(asked.map(|(function, names)| Call::new(&LOOK, function).args(names)));
     calls
 }
 
@@ -135,14 +172,37 @@ fn read(bodies: &[&[u8]], questions: &Questions) -> Result<Look, BadAnswer> {
     look.swaps = lines(system.text()?);
     let free = system.text()?.lines().filter_map(|line| line.split_once('|'));
     look.free = free.filter_map(|(folder, free)| Some((folder.to_owned(), free.parse().ok()?))).collect();
+    look.addresses = system.text()?.lines().filter_map(address).collect();
     if questions.registry.is_some() {
         let mut registry = next();
-        look.registry = Some((registry.text()?.to_owned(), registry.number()?, registry.text()?.to_owned()));
+        look.registry = Some(Registry {
+            how: registry.text()?.to_owned(),
+            status: registry.number()?,
+            said: registry.text()?.to_owned(),
+            code: registry.number()?,
+        });
     }
     if !questions.folders.is_empty() {
         let mut folders = next();
         for _ in &questions.folders {
             look.folders.push((folders.flag()?, folders.text()?.to_owned()));
+        }
+    }
+    if !questions.volumes.is_empty() {
+        let mut volumes = next();
+        for _ in &questions.volumes {
+            let (there, device) = (volumes.flag()?, volumes.text()?.to_owned());
+            look.volumes.push(FoundVolume { there, device, device_there: volumes.flag()? });
+        }
+    }
+    if !questions.files.is_empty() {
+        let mut files = next();
+        for _ in &questions.files {
+            look.files.push(match files.text()? {
+                "own" => Some(true),
+                "other" => Some(false),
+                _ => None,
+            });
         }
     }
     Ok(look)
@@ -158,6 +218,11 @@ fn open_port(address: &str) -> Option<u16> {
     // Each group of four bytes is written as a number of this machine, so the last two digits of v4 are its first byte.
     let loopback = (host.len() == 8 && host.ends_with("7F")) || host == "00000000000000000000000001000000";
     if loopback { None } else { u16::from_str_radix(port, 16).ok() }
+}
+
+/// An address as /proc/net/if_inet6 has it: 32 digits.
+fn address(digits: &str) -> Option<Ipv6Addr> {
+    (digits.len() == 32).then(|| u128::from_str_radix(digits, 16).ok().map(Ipv6Addr::from)).flatten()
 }
 
 #[cfg(test)]
@@ -177,27 +242,41 @@ mod tests {
 
     #[test]
     fn a_look_is_read_field_by_field() {
-        let questions = Questions { registry: Some("ghcr.io".into()), folders: vec!["/srv/a".into()] };
-        let bodies: [&[u8]; 6] = [
+        let questions = Questions {
+            registry: Some("ghcr.io".into()),
+            folders: vec!["/srv/a".into()],
+            volumes: vec!["a".into(), "b".into()],
+            files: vec!["a/b".into(), "c/d".into()],
+        };
+        let bodies: [&[u8]; 8] = [
             b"1\x000\x0028.1.1\0/var/lib/docker|linux|[]\0bridge\0kamal-proxy|0.0.0.0:80->80/tcp\n\0",
             b"00000000:0016\n0100007F:0050\0",
             b"deploy\0/home/deploy\x001\x001\0.kamal/lock-shop\0",
-            b"x86_64\x001700000000\0yes\x000\0\0/swapfile\0/var/lib/docker|5000000\0",
-            b"curl\x006\0curl: (6) Could not resolve host\0",
+            b"x86_64\x001700000000\0yes\x000\0\0/swapfile\0/var/lib/docker|5000000\0\
+              20010db8000000000000000000000005\nnonsense\0",
+            b"curl\x006\0curl: (6) Could not resolve host\0000\0",
             b"1\x001000\0",
+            b"1\0/mnt/a\x000\x000\0\x001\0",
+            b"own\0absent\0",
         ];
         let look = read(&bodies, &questions).unwrap();
         assert_eq!(look.docker.containers, [("kamal-proxy".to_owned(), "0.0.0.0:80->80/tcp".to_owned())]);
         assert_eq!((look.ports, look.locks), (vec![22], vec![".kamal/lock-shop".to_owned()]));
         assert_eq!(look.free, [("/var/lib/docker".to_owned(), 5_000_000)]);
-        assert_eq!((look.registry.unwrap().1, look.folders), (6, vec![(true, "1000".to_owned())]));
+        assert_eq!((look.registry.unwrap().status, look.folders), (6, vec![(true, "1000".to_owned())]));
+        assert_eq!(look.addresses, ["2001:db8::5".parse::<Ipv6Addr>().unwrap()]);
+        assert_eq!(look.volumes[0], FoundVolume { there: true, device: "/mnt/a".into(), device_there: false });
+        assert_eq!((look.volumes[1].there, look.files), (false, vec![Some(true), None]));
     }
 
     proptest! {
         #[test]
         fn no_answer_makes_it_panic(bodies in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..8)) {
             let bodies: Vec<&[u8]> = bodies.iter().map(Vec::as_slice).collect();
-            let _ = read(&bodies, &Questions { registry: Some("x".into()), folders: vec!["y".into()] });
+            let some = || vec!["y".to_owned()];
+            let questions =
+                Questions { registry: Some("x".into()), folders: some(), volumes: some(), files: some() };
+            let _ = read(&bodies, &questions);
         }
     }
 }

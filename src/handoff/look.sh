@@ -37,7 +37,8 @@ look_home() {
 }
 
 # look_system: machine; seconds since 1970; whether the clock is kept; whether a reboot waits; packages that are half
-# there; swap files; `path|kB free` of each FOLDER that is there.
+# there; swap files; `path|kB free` of each FOLDER that is there; addresses of IPv6 that are good beyond the link, as the
+# kernel writes them.
 look_system() {
 	bp_field "$(uname -m)"
 	bp_field "$(date +%s)"
@@ -53,17 +54,26 @@ look_system() {
 		look_free=$(df -Pk -- "$look_folder" | awk 'NR == 2 { print $4 }')
 		[ -n "$look_free" ] && echo "$look_folder|$look_free"
 	done)"
+	# Scope 0 is global; what Docker's bridges have is nobody's way in.
+	bp_field "$(awk '$4 == "00" && $6 !~ /^(docker|br-|veth)/ { print $1 }' /proc/net/if_inet6)"
 }
 
-# look_registry SERVER: how it was asked (`curl`, `wget`, `openssl`, or nothing where there is no way), the status, and
-# the last line of error.
+# look_registry SERVER: how it was asked (`curl`, `wget`, `openssl`, or nothing where there is no way), the status, the
+# last line of error, and the status of HTTP; 0 where it was not seen.
 look_registry() {
 	look_ca=/etc/docker/certs.d/$1/ca.crt
 	[ -r "$look_ca" ] || look_ca=/etc/ssl/certs/ca-certificates.crt
-	look_status=0
+	look_status=0 look_code=0
 	if command -v curl >/dev/null; then
 		look_how=curl
-		look_said=$(curl --silent --show-error --output /dev/null --max-time 10 --cacert "$look_ca" "https://$1/v2/" 2>&1) || look_status=$?
+		# The number comes last, on a line of its own.
+		look_said=$(curl --silent --show-error --output /dev/null --write-out '\n%{http_code}' --max-time 10 --cacert "$look_ca" \
+			"https://$1/v2/" 2>&1) || look_status=$?
+		look_code=${look_said##*
+}
+		look_said=${look_said%
+*}
+		case $look_code in '' | *[!0-9]*) look_code=0 ;; esac
 	elif command -v wget >/dev/null; then
 		look_how=wget
 		look_said=$(wget --quiet --tries=1 --timeout=10 --ca-certificate="$look_ca" --output-document=/dev/null "https://$1/v2/" 2>&1) || look_status=$?
@@ -80,6 +90,37 @@ look_registry() {
 	bp_field "$look_how"
 	bp_field "$look_status"
 	bp_field "$(printf '%s\n' "$look_said" | tail -n 1)"
+	bp_field "$((look_code))"
+}
+
+# look_volumes NAME...: whether there is such a volume of Docker's, the folder or device that it lies on where it names
+# one, and whether that is there.
+look_volumes() {
+	for look_volume; do
+		if look_device=$(docker volume inspect --format '{{with .Options}}{{.device}}{{end}}' -- "$look_volume" 2>/dev/null); then
+			bp_field 1
+		else
+			bp_field 0
+		fi
+		# What a template makes of an option that is not set.
+		[ "$look_device" != '<no value>' ] || look_device=
+		bp_field "$look_device"
+		if [ -z "$look_device" ] || [ -e "$look_device" ]; then bp_field 1; else bp_field 0; fi
+	done
+}
+
+# look_files FILE...: absent, own or other: whose each file below the home is.
+look_files() {
+	cd -- "$HOME" || return 1
+	for look_file; do
+		if [ ! -e "$look_file" ]; then
+			bp_field absent
+		elif [ -O "$look_file" ]; then
+			bp_field own
+		else
+			bp_field other
+		fi
+	done
 }
 
 # look_folders FOLDER...: whether it is there, and the number of its owner. A relative one is in the home.

@@ -144,10 +144,11 @@ fn questions(app: &App, groups: &[String]) -> Questions {
     let host = if matches!(host, "docker.io" | "hub.docker.com") { "registry-1.docker.io" } else { host };
     // What would be an option of curl's is no host.
     let sound = host.chars().all(|c| c.is_ascii_alphanumeric() || ".-:[]_".contains(c)) && !host.starts_with('-');
-    let app_runs_here = groups.is_empty() || deploy.roles.iter().any(|role| groups.contains(&role.name));
     Questions {
         registry: (sound && !host.is_empty() && !deploy.registry.is_local()).then(|| host.to_owned()),
-        folders: if app_runs_here { judge::folders(deploy) } else { Vec::new() },
+        folders: judge::folders(deploy, groups),
+        volumes: judge::volumes(deploy, groups),
+        files: judge::files(deploy, groups),
     }
 }
 
@@ -188,7 +189,7 @@ async fn checks(
     let (machine, plan) = declared(candidate, job_target, run).await;
     let mut case = Case {
         user: &candidate.user,
-        folders: questions.folders,
+        questions,
         offers,
         deploy: app.deploy.as_ref(),
         proxy_ports: proxy_ports(app, &candidate.groups),
@@ -284,13 +285,13 @@ async fn from_here(case: &mut Case<'_>, target: &Target, app: &App, groups: &[St
     if target.jumps.is_empty() && target.proxy_command.is_none() {
         let published = case.look.docker.containers.iter().flat_map(|(_, ports)| judge::published(ports));
         let ports: BTreeSet<u16> = case.proxy_ports.iter().copied().chain(published).collect();
-        let mut knocks = Vec::new();
-        if let Some(address) = case.addresses.first().copied() {
-            for port in ports {
-                knocks.push((port, local::knock(address, port).await));
-            }
-        }
-        case.knocks = Some(knocks);
+        let own = case.look.addresses.iter().copied().map(IpAddr::V6);
+        let addresses: BTreeSet<IpAddr> = case.addresses.iter().copied().chain(own).collect();
+        let doors = addresses.iter().flat_map(|address| ports.iter().map(move |port| (*address, *port)));
+        let knocks = doors.map(|(address, port)| async move {
+            judge::Knock { address, port, seen: local::knock(address, port).await }
+        });
+        case.knocks = Some(futures::future::join_all(knocks).await);
     }
     let Some(deploy) = &app.deploy else { return };
     case.secrets = local::secret_names(&Disk::new(Path::new(&app.folder)), deploy);

@@ -47,7 +47,7 @@ kamal_folder() {
 kamal_probe() {
 	while [ $# -gt 3 ]; do
 		kamal_from=$(kamal_home "$1") kamal_to=$(kamal_home "$2")
-		kamal_user=$2 kamal_folders=$3 kamal_files=$4 kamal_any= kamal_seen=' .kamal '
+		kamal_user=$2 kamal_folders=$3 kamal_files=$4 kamal_any='' kamal_seen=' .kamal '
 		shift 4
 		kamal_folder .kamal
 		while [ "$kamal_folders" -gt 0 ]; do

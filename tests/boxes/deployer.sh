@@ -27,8 +27,9 @@ on() { ssh $options "$user@$host" "$@"; }
 upload() { scp -q -O $options "$1" "$user@$host:$2"; }
 
 # In the place of build, push and pull: one image is app, accessory and proxy.
-on 'docker image inspect shop >/dev/null 2>&1 || { d=$(mktemp -d) && mkdir -p $d/bin $d/www $d/tmp && cp /bin/busybox $d/bin/ &&
-	for name in sh httpd nc wget sleep cat chown; do ln -s busybox $d/bin/$name; done &&
+on 'docker image inspect shop >/dev/null 2>&1 || { d=$(mktemp -d) && mkdir -p $d/bin $d/etc $d/www $d/tmp &&
+	echo "root:x:0:0::/:/bin/sh" >$d/etc/passwd && cp /bin/busybox $d/bin/ &&
+	cp -L --parents $(ldd /bin/busybox | grep -o "/lib[^ ]*") $d && for name in sh httpd nc wget sleep cat chown; do ln -s busybox $d/bin/$name; done &&
 	echo fine >$d/www/up && tar -C $d -c . | docker import - shop >/dev/null && rm -r $d; }'
 on mkdir -p .kamal
 on 'echo "[now] deploying" >>.kamal/shop-audit.log'
@@ -55,7 +56,7 @@ on "docker run --detach --restart unless-stopped --name shop-web-$version --netw
 	--env-file .kamal/apps/shop/env/roles/web.env --log-opt max-size=10m --volume shop_storage:/storage \
 	shop sh -c 'echo $version >>/storage/versions; exec httpd -f -p 80 -h /www'"
 tries=0
-until on "docker exec kamal-proxy wget -q -T 2 -O /dev/null http://shop-web-$version/up"; do
+until on "docker exec kamal-proxy wget -q -O /dev/null http://shop-web-$version/up"; do
 	tries=$((tries + 1))
 	[ "$tries" -lt 15 ] || exit 72
 	sleep 1

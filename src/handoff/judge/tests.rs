@@ -1,6 +1,7 @@
 //! Each thing that can be amiss, alone, on a host where all else is well.
 
 use crate::base::Diagnostics;
+use crate::handoff::look::FoundVolume;
 use crate::playbook::Memory;
 
 use super::*;
@@ -16,6 +17,10 @@ fn app(text: &str) -> Deploy {
 
 fn words(text: &str) -> Vec<String> {
     text.split(',').map(str::to_owned).collect()
+}
+
+fn knock(port: u16, seen: Seen) -> Knock {
+    Knock { address: "203.0.113.5".parse().unwrap(), port, seen }
 }
 
 /// A host on which nothing is amiss.
@@ -42,11 +47,18 @@ fn well(deploy: &Deploy) -> Case<'_> {
             synchronised: "yes".into(),
             swaps: vec!["/swapfile".into()],
             free: vec![("/var/lib/docker".into(), 20_000_000)],
-            registry: Some(("curl".into(), 0, String::new())),
+            registry: Some(Registry { how: "curl".into(), code: 401, ..Registry::default() }),
             folders: vec![(true, "1000".into())],
+            volumes: vec![FoundVolume { there: true, device: "/mnt/shop".into(), device_there: true }],
+            files: vec![Some(true)],
             ..Look::default()
         },
-        folders: vec!["/srv/shop".into()],
+        questions: Questions {
+            registry: Some("ghcr.io".into()),
+            folders: vec!["/srv/shop".into()],
+            volumes: vec!["shop".into()],
+            files: vec!["shop-db/etc/my.cnf".into()],
+        },
         offers: Offers {
             kex: words("curve25519-sha256,ecdh-sha2-nistp256"),
             host_keys: words("ssh-ed25519"),
@@ -56,7 +68,7 @@ fn well(deploy: &Deploy) -> Case<'_> {
         deploy: Some(deploy),
         proxy_ports: vec![80, 443],
         known: KnownAs::Plain,
-        knocks: Some(vec![(80, Seen::Closed), (443, Seen::Open)]),
+        knocks: Some(vec![knock(80, Seen::Closed), knock(443, Seen::Open)]),
         now: 1_700_000_010,
         secrets: (BTreeSet::from(["PASSWORD".to_owned()]), vec![".kamal/secrets".into()]),
         names: vec![("shop.example.com".into(), BTreeSet::from([here]))],
@@ -74,11 +86,15 @@ fn where_nothing_is_amiss_all_is_ready() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+fn asked(how: &str, status: u32, code: u16) -> Registry {
+    Registry { how: how.into(), status, said: "could not resolve".into(), code }
+}
+
 /// A row: what is changed, and the one check that it changes, with what, and a part of its help.
 type Row = (fn(&mut Case<'_>), &'static str, Readiness, &'static str);
 
 #[allow(clippy::too_many_lines, reason = "a table")]
-fn rows() -> [Row; 34] {
+fn rows() -> [Row; 38] {
     use Readiness::{NotReady, Warning};
     [
         (
@@ -127,19 +143,31 @@ fn rows() -> [Row; 34] {
             NotReady,
             "docker rm -f nginx",
         ),
-        (|case| case.knocks = Some(vec![(80, Seen::Filtered)]), "reach-80", NotReady, "firewall_rules"),
+        (|case| case.knocks = Some(vec![knock(80, Seen::Filtered)]), "reach-80", NotReady, "firewall_rules"),
         (|case| case.knocks = None, "reach", Warning, "jump host"),
         (
             |case| {
                 case.look.docker.containers = vec![("db".into(), "0.0.0.0:5432->5432/tcp, 127.0.0.1:9->9/tcp".into())];
-                case.knocks = Some(vec![(5432, Seen::Open), (9, Seen::Open)]);
+                case.knocks = Some(vec![knock(5432, Seen::Open), knock(9, Seen::Open)]);
             },
             "published",
             Warning,
             "127.0.0.1:5432",
         ),
-        (|case| case.look.registry = Some(("curl".into(), 6, "could not resolve".into())), "registry", NotReady, "DNS"),
-        (|case| case.look.registry = Some((String::new(), 0, String::new())), "registry", Warning, "install curl"),
+        (|case| case.look.registry = Some(asked("curl", 6, 0)), "registry", NotReady, "DNS"),
+        (|case| case.look.registry = Some(asked("", 0, 0)), "registry", Warning, "install curl"),
+        (|case| case.look.registry = Some(asked("curl", 0, 404)), "registry", Warning, "registry: { server"),
+        (
+            |case| {
+                let address = "2001:db8::5".parse().unwrap();
+                case.knocks = Some(vec![Knock { address, port: 80, seen: Seen::Filtered }]);
+            },
+            "reach-80",
+            Warning,
+            "firewall_rules",
+        ),
+        (|case| case.look.volumes[0].device_there = false, "volumes", NotReady, "findmnt"),
+        (|case| case.look.files = vec![Some(false)], "accessory-files", NotReady, "chown deploy:"),
         (|case| case.look.folders = vec![(false, String::new())], "folders", Warning, "install -d"),
         (|case| case.look.free = vec![("/var/lib/docker".into(), 500_000)], "disk", NotReady, "docker system prune"),
         (|case| case.look.swaps.clear(), "swap", Warning, "bedplate apply"),
@@ -224,4 +252,29 @@ fn an_app_is_deployed_where_each_of_its_roles_runs() {
     look.docker.containers = vec![("shop-job-1a2b".into(), String::new())];
     assert!(deployed(&look, &deploy, &groups(&["job"])));
     assert!(deployed(&look, &deploy, &groups(&["db"])), "an accessory's host has no part of the app to miss");
+}
+
+#[test]
+fn an_accessory_s_port_names_its_address() {
+    for (port, open) in [("5432:5432", true), ("5432", true), ("127.0.0.1:5432:5432", false), ("[::1]:1:1", false)] {
+        let text = format!("{APP}accessories: {{ db: {{ image: x, host: 203.0.113.5, port: \"{port}\" }} }}\n");
+        let deploy = app(&text);
+        let told = judge(&well(&deploy)).into_iter().find(|check| check.check == "accessory-port");
+        assert_eq!(told.is_some(), open, "{port}: {told:?}");
+    }
+    assert!(has_address("127.0.0.1:53:53/udp") && !has_address("53:53/udp"));
+}
+
+#[test]
+fn a_host_is_asked_about_what_its_own_containers_are_given() {
+    let text = "service: a\nservers:\n  web: [203.0.113.5]\n  job: { hosts: [203.0.113.6], options: { volume: [jobs:/j] } }\nvolumes: [data:/d, /srv/a:/a]\naccessories: { db: { image: x, host: 203.0.113.7, volumes: [pg:/p], files: [\"a:/etc/a\"] } }\n";
+    let deploy = app(text);
+    let of = |group: &str| {
+        let groups = [group.to_owned()];
+        (volumes(&deploy, &groups), folders(&deploy, &groups), files(&deploy, &groups))
+    };
+    let words = |text: &[&str]| text.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    assert_eq!(of("web"), (words(&["data"]), words(&["/srv/a"]), words(&[])));
+    assert_eq!(of("job"), (words(&["data", "jobs"]), words(&["/srv/a"]), words(&[])));
+    assert_eq!(of("db"), (words(&["pg"]), words(&[]), words(&["a-db/etc/a"])));
 }
