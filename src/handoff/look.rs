@@ -254,7 +254,7 @@ mod tests {
             b"deploy\0/home/deploy\x001\x001\0.kamal/lock-shop\0",
             b"x86_64\x001700000000\0yes\x000\0\0/swapfile\0/var/lib/docker|5000000\0\
               20010db8000000000000000000000005\nnonsense\0",
-            b"curl\x006\0curl: (6) Could not resolve host\0000\0",
+            b"curl\x006\0curl: (6) Could not resolve host\x000\0",
             b"1\x001000\0",
             b"1\0/mnt/a\x000\x000\0\x001\0",
             b"own\0absent\0",

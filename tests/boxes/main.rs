@@ -22,8 +22,8 @@ mod faults_declared;
 mod faults_found;
 mod faults_of_others;
 mod fresh;
-mod lying;
 mod handoff;
+mod lying;
 mod own_host;
 #[path = "../tools/ran.rs"]
 mod ran;

@@ -118,7 +118,7 @@ proptest! {
 fn a_name_that_is_hashed_or_a_pattern_is_veiled_until_a_plain_line_stands_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("known_hosts");
-    let known = |name: &str| known_as(&[file.clone()], name, KEY);
+    let known = |name: &str| known_as(std::slice::from_ref(&file), name, KEY);
     assert_eq!(known("web"), KnownAs::NotAtAll);
     std::fs::write(&file, format!("web,10.0.0.1 {KEY}\n[*]:2222 {KEY}\n@revoked old {KEY}\n")).unwrap();
     assert_eq!((known("web"), known("10.0.0.1")), (KnownAs::Plain, KnownAs::Plain));
@@ -129,5 +129,5 @@ fn a_name_that_is_hashed_or_a_pattern_is_veiled_until_a_plain_line_stands_beside
     assert_eq!(known("web"), KnownAs::Plain);
     assert!(ours(&file, "web"));
     let other = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIB3rg/EfFXiRIeDGHbTqMsXLkHD5YIaZlVVLrYCeYzpp";
-    assert_eq!(known_as(&[file.clone()], "web", other), KnownAs::NotAtAll);
+    assert_eq!(known_as(std::slice::from_ref(&file), "web", other), KnownAs::NotAtAll);
 }
