@@ -110,6 +110,12 @@ fn each_thing_that_kamal_trips_over_shuts_the_gate() {
         shut(&rig, &[], check, help);
         rig.inside(mend);
     };
+    broken(
+        "mv /usr/bin/docker /usr/bin/docker.away",
+        "docker",
+        "bedplate apply",
+        "mv /usr/bin/docker.away /usr/bin/docker",
+    );
     broken("gpasswd -d deploy docker", "docker", "group docker", "gpasswd -a deploy docker");
     broken(
         "apt-get install -y -q busybox-static >/dev/null 2>&1; systemd-run --quiet --unit=taken-80 --collect busybox nc -ll -p 80 -e true; sleep 1",
@@ -160,6 +166,18 @@ fn each_thing_that_kamal_trips_over_shuts_the_gate() {
         "registry: { server: registry.invalid, username: a, password: [RAILS_MASTER_KEY] }\n",
     );
     shut(&rig, &["-d", "other"], "registry", "DNS");
+    // A registry whose certificate nobody vouches for.
+    rig.inside(
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=registry -keyout /run/key -out /run/cert 2>/dev/null && \
+         systemd-run --quiet --unit=registry --collect openssl s_server -quiet -www -accept 5443 -key /run/key -cert /run/cert",
+    );
+    let server = format!("{}:5443", rig.sandbox.ipv4());
+    rig.write(
+        "config/deploy.other.yml",
+        &format!("registry: {{ server: \"{server}\", username: a, password: [RAILS_MASTER_KEY] }}\n"),
+    );
+    shut(&rig, &["-d", "other"], "registry", "registry's certificate");
+    rig.inside("systemctl stop registry.service");
     rig.write("config/deploy.other.yml", "traefik: {}\n");
     shut(&rig, &["-d", "other"], "deploy.yml", "kamal-proxy is in its place");
     run(&rig, "apply", &["--yes"]).exits(0);
