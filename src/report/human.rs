@@ -9,7 +9,7 @@ use crate::base::event::{Event, EventKind, Failure, Finding, TaskPlan, Verdict};
 use super::ink::{
     Paper, Tone, cells, count, duration, labelled, pad, shorten, signed, unbroken, visible, visible_line, wrap,
 };
-use super::plan::{self, Detail};
+use super::plan::{self, Detail, Earlier};
 use super::story::{HostStory, Story, guard_sentence, listed};
 use super::summary;
 
@@ -348,7 +348,12 @@ impl Human {
         let mut lines = self.title(hosts, &words.join(" · "));
         lines.push(String::new());
         let tasks: Vec<&TaskPlan> = tasks.iter().collect();
-        lines.extend(plan::body(&tasks, findings, self.style.answer, self.style.detail));
+        let earlier: Vec<Earlier<'_>> = self
+            .shown
+            .iter()
+            .map(|shown| Earlier { host: &shown.host, tasks: &shown.tasks, findings: &shown.findings })
+            .collect();
+        lines.extend(plan::body(&tasks, findings, &earlier, self.style.answer, self.style.detail));
         self.answer(lines);
     }
 
@@ -382,7 +387,7 @@ impl Human {
         }
         let mut lines = self.title(&[at], "now known");
         lines.push(String::new());
-        lines.extend(plan::body(&tasks, &[], self.style.answer, self.style.detail));
+        lines.extend(plan::body(&tasks, &[], &[], self.style.answer, self.style.detail));
         self.answer(lines);
     }
 

@@ -60,12 +60,45 @@ impl Columns {
     }
 }
 
-/// The drawn tasks and findings, a line each entry. Only tasks that `detail` shows belong into `tasks`.
-pub(super) fn body(tasks: &[&TaskPlan], findings: &[Finding], paper: Paper, detail: Detail) -> Vec<String> {
+/// What was drawn before, of another host.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Earlier<'a> {
+    /// That host.
+    pub host: &'a str,
+    /// Its tasks.
+    pub tasks: &'a [TaskPlan],
+    /// What no task declares there.
+    pub findings: &'a [Finding],
+}
+
+impl Earlier<'_> {
+    /// Whether it has the same change, whatever its number among the tasks.
+    fn has(&self, task: &TaskPlan) -> bool {
+        self.tasks.iter().any(|other| TaskPlan { task: task.task, ..other.clone() } == *task)
+    }
+}
+
+/// More lines than this below a task are not drawn again for another host.
+const SHORT: usize = 2;
+
+/// The drawn tasks and findings, a line each entry. Only tasks that `detail` shows belong into `tasks`. What is long and
+/// was drawn `earlier` is told by the host that has it too.
+pub(super) fn body(
+    tasks: &[&TaskPlan],
+    findings: &[Finding],
+    earlier: &[Earlier<'_>],
+    paper: Paper,
+    detail: Detail,
+) -> Vec<String> {
     let columns = Columns::of(tasks, paper.cells());
     let mut lines = Vec::new();
     for task in tasks {
+        let head = lines.len() + wrap(&task.name, columns.name).len();
         task_lines(task, &columns, paper, detail, &mut lines);
+        if let Some(before) = earlier.iter().find(|before| before.has(task)).filter(|_| lines.len() > head + SHORT) {
+            lines.truncate(head);
+            lines.extend(indented(6, &format!("as on {}", before.host), paper, Tone::Faint));
+        }
     }
     if !findings.is_empty() {
         if !tasks.is_empty() {
@@ -75,7 +108,9 @@ pub(super) fn body(tasks: &[&TaskPlan], findings: &[Finding], paper: Paper, deta
         for finding in findings {
             let text = format!("{}: {}", finding.id, finding.what);
             lines.extend(signed("    ", ("!", Tone::Warning), " ", &text, paper));
-            lines.extend(help(finding.help.as_deref(), paper));
+            if !earlier.iter().any(|before| before.findings.contains(finding)) {
+                lines.extend(help(finding.help.as_deref(), paper));
+            }
         }
     }
     lines
@@ -214,7 +249,7 @@ mod tests {
     }
 
     fn drawn(task: &TaskPlan, width: usize) -> String {
-        body(&[task], &[], Paper { width, ..PAPER }, DETAIL).join("\n")
+        body(&[task], &[], &[], Paper { width, ..PAPER }, DETAIL).join("\n")
     }
 
     #[test]
@@ -242,8 +277,26 @@ mod tests {
              \x20       +line 1\n\x20       +line 2\n\x20       +line 3\n\x20       +line 4\n\
              \x20       … 5 more lines (--diff-lines 0 shows all)"
         );
-        let all = body(&[&plan], &[], PAPER, Detail { diff_lines: 0, ..DETAIL });
+        let all = body(&[&plan], &[], &[], PAPER, Detail { diff_lines: 0, ..DETAIL });
         assert!(all.iter().any(|line| line.ends_with("+line 9")), "{all:?}");
+    }
+
+    #[test]
+    fn what_another_host_has_too_is_told_once() {
+        let text = |text: &str| Some(text.to_owned());
+        let long = Diff::Text { path: "/etc/motd".into(), before: None, after: text("a\nb\nc\n") };
+        let plan = task(vec![change("write /etc/motd", long)]);
+        let short = task(vec![change("set vm.swappiness", Diff::value("vm.swappiness", "60", "10"))]);
+        let finding = Finding { id: "odd".into(), what: "it is odd".into(), help: text("look at it") };
+        let other = [TaskPlan { task: 7, ..plan.clone() }, short.clone()];
+        let earlier = Earlier { host: "web1", tasks: &other, findings: std::slice::from_ref(&finding) };
+        let mut alike = plan.clone();
+        alike.changes[0].summary = "write it".into();
+        let lines = body(&[&plan, &short, &alike], &[finding.clone()], &[earlier], PAPER, DETAIL).join("\n");
+        assert_eq!(lines.matches("as on web1").count(), 1, "{lines}");
+        assert!(lines.contains("60 → 10") && lines.contains("write it") && lines.contains("odd: it is odd"), "{lines}");
+        assert_eq!(lines.matches("+a").count(), 1, "what differs in a word is drawn whole: {lines}");
+        assert!(!lines.contains("look at it"), "{lines}");
     }
 
     #[test]
