@@ -106,9 +106,10 @@ pub(super) fn body(
         }
         lines.push(format!("  {}", paper.paint(Tone::Strong, "Unmanaged:")));
         for finding in findings {
-            let text = format!("{}: {}", finding.id, finding.what);
-            lines.extend(signed("    ", ("!", Tone::Warning), " ", &text, paper));
-            if !earlier.iter().any(|before| before.findings.contains(finding)) {
+            let known = earlier.iter().find(|before| before.findings.contains(finding));
+            let what = known.map_or_else(|| finding.what.clone(), |before| format!("as on {}", before.host));
+            lines.extend(signed("    ", ("!", Tone::Warning), " ", &format!("{}: {what}", finding.id), paper));
+            if known.is_none() {
                 lines.extend(help(finding.help.as_deref(), paper));
             }
         }
@@ -293,8 +294,11 @@ mod tests {
         let mut alike = plan.clone();
         alike.changes[0].summary = "write it".into();
         let lines = body(&[&plan, &short, &alike], &[finding.clone()], &[earlier], PAPER, DETAIL).join("\n");
-        assert_eq!(lines.matches("as on web1").count(), 1, "{lines}");
-        assert!(lines.contains("60 → 10") && lines.contains("write it") && lines.contains("odd: it is odd"), "{lines}");
+        assert_eq!(lines.matches("      as on web1").count(), 1, "{lines}");
+        assert!(
+            lines.contains("60 → 10") && lines.contains("write it") && lines.contains("odd: as on web1"),
+            "{lines}"
+        );
         assert_eq!(lines.matches("+a").count(), 1, "what differs in a word is drawn whole: {lines}");
         assert!(!lines.contains("look at it"), "{lines}");
     }

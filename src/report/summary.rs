@@ -40,9 +40,13 @@ pub(super) fn tally_words(tally: Tally, check: bool) -> String {
     words.join(" · ")
 }
 
-fn host_words(host: &HostStory, check: bool) -> String {
+fn host_words(host: &HostStory, check: bool, skipped: bool) -> String {
     let ending = host.ending();
     let mut tally = host.tally();
+    // What does not apply is the first to go where there is no room.
+    if !skipped && tally.in_sync + tally.changed > 0 {
+        tally.skipped = 0;
+    }
     if ending.is_some() {
         // The word tells it already.
         tally.failed = 0;
@@ -76,15 +80,18 @@ pub(super) fn lines(story: &Story, paper: Paper) -> Vec<String> {
     let width = paper.cells();
     let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);
     let name_width = widest(&mut story.hosts.iter().map(|h| cells(&h.name))).min(width / 3);
-    let words_width = widest(&mut story.hosts.iter().map(|h| cells(&host_words(h, check))));
     let time_width = widest(&mut story.hosts.iter().map(|h| cells(&duration(h.took_ms()))));
+    let words_wide = |skipped| story.hosts.iter().map(|h| cells(&host_words(h, check, skipped))).max().unwrap_or(0);
+    let fits = |words: usize| 2 + name_width + 2 + words + 3 + time_width <= width;
+    let skipped = fits(words_wide(true)) || !fits(words_wide(false));
+    let words_width = words_wide(skipped);
     let mut lines = Vec::new();
     for host in &story.hosts {
         let (sign, tone) = symbol(host, check);
         let name = pad(&shorten(&host.name, name_width, false), name_width);
-        let words = host_words(host, check);
+        let words = host_words(host, check, skipped);
         let time = if host.ended.is_some() { duration(host.took_ms()) } else { String::new() };
-        if 2 + name_width + 2 + words_width + 3 + time_width <= width {
+        if fits(words_width) {
             let time = format!("{:>1$}", time, time_width + time.len() - cells(&time));
             let line = format!(
                 "{} {}  {}   {}",
