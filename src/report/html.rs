@@ -131,14 +131,16 @@ pub(super) fn page(story: &Story, made: &str, settings: &[SettingRow]) -> String
 }
 
 fn header(story: &Story, made: &str, out: &mut String) {
-    let whole = story.command_line(&story.command);
-    let rest = whole.strip_prefix(&format!("bedplate {}", story.command)).unwrap_or("").to_owned();
-    let _ = writeln!(out, "<h1>bedplate <strong>{}</strong>{}</h1>", escape(&story.command), escape(&rest));
+    let _ = writeln!(out, "<h1>bedplate <strong>{}</strong></h1>", escape(&story.command));
     let mut facts = vec![count(story.hosts.len(), "host"), duration(story.ms)];
     if !made.is_empty() {
         facts.insert(0, made.to_owned());
     }
     out.push_str(&tag("p", "facts", &facts.join(" · ")));
+    if !story.arguments.is_empty() {
+        let line = tag("code", "line", &story.command_line(&story.command));
+        let _ = write!(out, "\n<details class=\"quiet\"><summary>how it was called</summary><p>{line}</p></details>");
+    }
     let tally = story.tally();
     out.push_str("\n<p class=\"chips\">");
     let counts = if story.command == "ready" { ready::words(tally) } else { tally_words(tally, story.is_check()) };

@@ -79,7 +79,7 @@ impl Earlier<'_> {
 }
 
 /// More lines than this below a task are not drawn again for another host.
-const SHORT: usize = 2;
+const SHORT: usize = 1;
 
 /// The drawn tasks and findings, a line each entry. Only tasks that `detail` shows belong into `tasks`. What is long and
 /// was drawn `earlier` is told by the host that has it too.
