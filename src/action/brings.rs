@@ -113,7 +113,6 @@ const TABLE: &[Brings] = &[
             "ca-certificates",
             "cloud-guest-utils",
             "curl",
-            "debsums",
             "docker-buildx-plugin",
             "docker-ce-cli",
             "docker-cli",
@@ -198,6 +197,7 @@ const TABLE: &[Brings] = &[
         ..NOTHING
     },
     Brings { packages: &["acct"], units: &[("acct.service", After::Unknown)], ..NOTHING },
+    Brings { packages: &["debsums"], makes: &["/etc/default/debsums"], ..NOTHING },
     Brings { packages: &["libpam-tmpdir"], makes: &["/etc/pam.d/common-session"], ..NOTHING },
     Brings {
         packages: &["libpam-pwquality"],

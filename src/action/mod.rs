@@ -50,7 +50,7 @@ pub use swap::{ActivateSwap, MakeSwap, RemoveSwap};
 pub use sysctl::{SetSysctls, WriteSysctls};
 pub use ufw::ConfigureUfw;
 pub use unit::{ControlUnit, ReloadSystemd};
-pub use volume::{GrowFileSystem, MakeFileSystem, WriteUnitFile};
+pub use volume::{GrowFileSystem, GrowPartition, MakeFileSystem, WriteUnitFile};
 
 /// One change of a host.
 pub trait Act: Clone + PartialEq + std::fmt::Debug + Send + Sync + Serialize + DeserializeOwned {
@@ -251,6 +251,8 @@ actions! {
     MakeFileSystem,
     /// Let a file system fill its device.
     GrowFileSystem,
+    /// Let the last partition reach to the end of its disk.
+    GrowPartition,
     /// Write a file of a systemd unit.
     WriteUnitFile,
     /// Set ufw's rules and policies, on or off.

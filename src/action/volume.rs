@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::mount::MOUNTING;
 use super::{Act, Undo, WriteFile};
 use crate::base::name::{AbsPath, UnitName};
-use crate::machine::block_device::{BLOCK_DEVICE, BlockDeviceState, DeviceName};
+use crate::machine::block_device::{BLOCK_DEVICE, Behind, BlockDeviceState, DeviceName};
 use crate::machine::{BlockDevice, Machine, Unit};
 use crate::shell::{Call, Library};
 
@@ -104,6 +104,49 @@ impl Act for GrowFileSystem {
 
     fn undo(&self, _: &Machine) -> Undo {
         Undo::Impossible("a file system is never made smaller")
+    }
+
+    fn is_slow(&self) -> bool {
+        true
+    }
+}
+
+/// Lets the last partition of a disk reach to its end. Never makes one smaller, and moves nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GrowPartition {
+    /// The partition, by the name that stays.
+    pub device: DeviceName,
+    /// Its node.
+    pub node: String,
+    /// What there is to gain.
+    pub behind: Behind,
+}
+
+impl Act for GrowPartition {
+    fn summary(&self) -> String {
+        format!("let partition {} of {} reach to the end of its disk", self.behind.partition, self.behind.disk)
+    }
+
+    fn call(&self) -> Call {
+        Call::new(&VOLUME, "volume_grow_partition")
+            .arg(self.device.as_str())
+            .arg(self.node.as_str())
+            .arg(self.behind.disk.as_str())
+            .arg(self.behind.partition.to_string())
+    }
+
+    fn effect(&self, machine: &mut Machine) {
+        machine.update(&BlockDevice(self.device.clone()), |state| {
+            if let BlockDeviceState::Present(device) = state {
+                device.size += self.behind.mib << 20;
+                device.unused_mib += self.behind.mib;
+                device.behind = None;
+            }
+        });
+    }
+
+    fn undo(&self, _: &Machine) -> Undo {
+        Undo::Impossible("a partition is never made smaller")
     }
 
     fn is_slow(&self) -> bool {

@@ -111,3 +111,26 @@ volume_grow_now() {
 		*) bp_fail "$4 can not be grown" ;;
 	esac
 }
+
+# volume_grow_partition SPEC NODE DISK NUMBER: let the last partition reach to the end of its disk.
+volume_grow_partition() {
+	bp_detached /run/bedplate/grow.log volume_grow_partition_now "$@"
+}
+
+volume_grow_partition_now() {
+	[ "$(block_device_find "$1")" = "$2" ] || bp_moved "$1"
+	block_sys=/sys/class/block/${2##*/}
+	read -r block_size <"$block_sys/size" || bp_fail "the size of $2 can not be read"
+	volume_before=$block_size
+	block_size=$((block_size * 512))
+	volume_behind=$(block_device_behind)
+	case $volume_behind in
+		"$4 "*" $3") ;;
+		*) bp_moved "$2" ;;
+	esac
+	command -v growpart >/dev/null || bp_fail 'growpart is not installed'
+	# 1 is "nothing to do": a run before this one may have been cut off right after it.
+	growpart "$3" "$4" || [ $? = 1 ] || bp_fail "the partition table of $3 can not be changed; it is as it was"
+	read -r block_size <"$block_sys/size" || bp_fail "the size of $2 can not be read"
+	[ "$block_size" -ge "$volume_before" ] || bp_fail "$2 has become smaller: do not write to it, and look at $3"
+}

@@ -114,6 +114,28 @@ pub struct Device {
     pub marks: Vec<String>,
     /// Whether a formatting was begun here and did not end.
     pub cut_off: bool,
+    /// The disk that it is the last partition of, where there is room behind it.
+    #[serde(default)]
+    pub behind: Option<Behind>,
+}
+
+/// Room behind the last partition of a disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Behind {
+    /// Node of the disk.
+    pub disk: String,
+    /// Number of the partition.
+    pub partition: u32,
+    /// MiB that nothing uses.
+    pub mib: u64,
+}
+
+/// Room that is worth growing a partition for.
+fn behind(text: &str, size: u64) -> Option<Behind> {
+    let mut words = text.split(' ');
+    let (partition, bytes) = (words.next()?.parse().ok()?, words.next()?.parse::<u64>().ok()?);
+    let mib = unused(size.checked_add(bytes)?, size);
+    (mib > 0).then_some(Behind { disk: words.next()?.to_owned(), partition, mib })
 }
 
 impl Fact for BlockDevice {
@@ -169,6 +191,11 @@ impl Fact for BlockDevice {
                     unused_mib: if kind.is_empty() { 0 } else { unused_mib },
                     marks,
                     cut_off,
+                    behind: (labelled && read_only && unused_mib > 0).then(|| Behind {
+                        disk: "/dev/loop0".into(),
+                        partition: 1,
+                        mib: 700,
+                    }),
                 })
             });
         let nodes = vec!["/dev/sdb".to_owned(), "/dev/sdc".to_owned()];
@@ -225,6 +252,7 @@ fn state(fields: &mut Fields<'_>) -> Result<BlockDeviceState, BadAnswer> {
         .split_once(' ')
         .and_then(|(block, count)| block.parse::<u64>().ok()?.checked_mul(count.parse().ok()?));
     let cut_off = fields.flag()?;
+    let behind = behind(fields.text()?, size);
     let kind = evidence.tag("TYPE");
     let used = file_system_size(&kind, &head, mounted_size);
     Ok(BlockDeviceState::Present(Device {
@@ -240,6 +268,7 @@ fn state(fields: &mut Fields<'_>) -> Result<BlockDeviceState, BadAnswer> {
         mounted_at: evidence.mounted_at,
         kind,
         cut_off,
+        behind,
     }))
 }
 

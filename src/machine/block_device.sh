@@ -74,6 +74,23 @@ block_device_mounts() {
 	LINES
 }
 
+# block_device_behind: the partition's number, and the bytes between its end and that of its disk; 0 where another
+# partition lies behind it. Nothing for a whole device.
+block_device_behind() {
+	[ -e "$block_sys/partition" ] || return 0
+	read -r block_of <"$block_sys/partition" || return 0
+	read -r block_start <"$block_sys/start" || return 0
+	block_disk=$(readlink -f "$block_sys") || return 0
+	block_disk=${block_disk%/*}
+	read -r block_whole <"$block_disk/size" || return 0
+	block_left=$((block_whole * 512 - block_start * 512 - block_size))
+	for block_other in "$block_disk"/*/start; do
+		read -r block_at <"$block_other" || return 0
+		[ "$block_at" -le "$block_start" ] || block_left=0
+	done
+	printf '%s %s /dev/%s' "$block_of" "$block_left" "${block_disk##*/}"
+}
+
 # block_device_look SPEC EDGE SAMPLES: absent, several, other or block; for a block all that is known of it.
 block_device_look() {
 	block_nodes=$(block_device_find "$1")
@@ -145,6 +162,7 @@ block_device_look() {
 		bp_field ''
 	fi
 	if [ -e "$(block_device_record "$block_node")" ]; then bp_field 1; else bp_field 0; fi
+	bp_field "$(block_device_behind)"
 }
 
 # block_device_record NODE: where the intent to format it is kept until that is done.

@@ -12,10 +12,10 @@ use crate::action::docker::Takeover;
 use crate::action::file::Found;
 use crate::base::Diff;
 use crate::base::event::Finding;
-use crate::base::name::AbsPath;
+use crate::base::name::{AbsPath, PackageName};
 use crate::machine::docker::{CONFIGURATION, DockerState, Loaded};
 use crate::machine::file::{FileState, Kind, Owner};
-use crate::machine::{Blocked, Docker, File, Machine, Question};
+use crate::machine::{Blocked, Docker, File, Machine, Package, PackageState, Question, System};
 
 /// Settings of the Docker daemon in `/etc/docker/daemon.json`.
 ///
@@ -39,8 +39,9 @@ pub struct DockerDaemon {
     /// Whether containers keep running while the daemon restarts. Left alone in a swarm, which can not have it.
     #[serde(default)]
     pub live_restore: Option<bool>,
-    /// Largest packet on Docker's default bridge: `auto` makes it smaller where the host's own link takes less than
-    /// 1500 bytes (private networks of some providers), a number sets it, empty leaves it alone.
+    /// Largest packet on Docker's networks: `auto` makes it smaller where the host's own link takes less than 1500 bytes
+    /// (private networks of some providers), a number sets it, empty leaves it alone. Docker before 24 can set it for its
+    /// default bridge alone; a `docker_network` task sets it for a network of its own.
     #[serde(default)]
     pub mtu: String,
     /// `auto` takes Docker's networks from other addresses where its own choice would cover a network that the host has
@@ -71,12 +72,24 @@ const RELOADED: [&str; 12] = [
     "shutdown-timeout",
 ];
 
+/// The option that sets the largest packet of a bridge network.
+const NETWORK_MTU: &str = "com.docker.network.driver.mtu";
+
+/// The first Docker that knows `default-network-opts`; an older one does not start with it.
+const SETS_NETWORKS: u32 = 24;
+
 /// Keys that decide where data are looked for, with what they are when nobody sets them.
 const HIDING: [(&str, &str); 3] = [("data-root", "/var/lib/docker"), ("userns-remap", ""), ("storage-driver", "")];
 
 impl DockerDaemon {
-    /// The settings as they should be, from those that are there.
-    fn wanted(&self, mut settings: Map<String, Value>, state: &DockerState) -> Map<String, Value> {
+    /// The settings as they should be, from those that are there. `can_set_networks`: whether this Docker knows
+    /// `default-network-opts`.
+    fn wanted(
+        &self,
+        mut settings: Map<String, Value>,
+        state: &DockerState,
+        can_set_networks: bool,
+    ) -> Map<String, Value> {
         if !self.log_driver.is_empty() {
             let is = settings.get("log-driver").and_then(Value::as_str).unwrap_or("json-file");
             if is != self.log_driver {
@@ -104,6 +117,13 @@ impl DockerDaemon {
         }
         if let Some(mtu) = self.wanted_mtu(&settings, *state.uplink_mtu.reading()) {
             settings.insert("mtu".into(), mtu.into());
+        }
+        if let Some(mtu) =
+            settings.get("mtu").and_then(Value::as_u64).filter(|_| can_set_networks && !self.mtu.is_empty())
+        {
+            let bridge = Map::from_iter([(NETWORK_MTU.to_owned(), Value::from(mtu.to_string()))]);
+            let options = Map::from_iter([("bridge".to_owned(), Value::Object(bridge))]);
+            merge(&mut settings, "default-network-opts", Value::Object(options));
         }
         if self.address_pools == "auto"
             && let Some(pools) = docker_pools::instead(&settings, state.routes.reading())
@@ -203,6 +223,31 @@ fn text(settings: &Map<String, Value>) -> String {
     }
 }
 
+/// The packages that a daemon comes from.
+fn engines() -> impl Iterator<Item = Package> {
+    ["docker-ce", "docker.io"].into_iter().filter_map(|name| PackageName::new(name).ok().map(Package))
+}
+
+/// Whether a Docker of this package, version and release knows `default-network-opts`. Of one that is yet to be installed
+/// the release tells.
+fn sets_networks(engine: &str, version: Option<&str>, id: &str, release: Option<u32>) -> bool {
+    let major = version.map(|version| version.split_once(':').map_or(version, |(_, rest)| rest));
+    let major = major.and_then(|version| version.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok());
+    let old = engine == "docker.io" && id == "debian" && release.is_some_and(|release| release < 13);
+    major.map_or(!old, |major| major >= SETS_NETWORKS)
+}
+
+/// The same for the Docker of this host.
+fn can_set_networks(machine: &Machine) -> Result<bool, Blocked> {
+    for engine in engines() {
+        if let PackageState::Installed { version, .. } = machine.get(&engine)? {
+            let system = machine.get(&System::Here)?;
+            return Ok(sets_networks(engine.0.as_str(), version.as_deref(), &system.id, system.major()));
+        }
+    }
+    Ok(false)
+}
+
 fn path() -> Option<AbsPath> {
     AbsPath::new(CONFIGURATION).ok()
 }
@@ -249,7 +294,16 @@ impl Resource for DockerDaemon {
     fn facts(&self) -> Vec<Question> {
         let mut facts: Vec<Question> = vec![Docker::Daemon.into()];
         facts.extend(path().map(|path| File::at(&path).into()));
+        if !self.mtu.is_empty() {
+            facts.extend(engines().map(Question::from));
+            facts.push(System::Here.into());
+        }
         facts
+    }
+
+    fn asserts(&self) -> Vec<Question> {
+        let is_own = |question: &Question| matches!(question, Question::Docker(_) | Question::File(_));
+        Resource::facts(self).into_iter().filter(is_own).collect()
     }
 
     fn plan(&self, machine: &Machine) -> Result<Plan, Blocked> {
@@ -274,7 +328,8 @@ impl Resource for DockerDaemon {
                 "correct it or move it away; Docker itself would not start with it",
             )
         })?;
-        let wanted = self.wanted(settings.clone(), state);
+        let can_set_networks = !self.mtu.is_empty() && can_set_networks(machine)?;
+        let wanted = self.wanted(settings.clone(), state, can_set_networks);
         self.refuse_hiding(&settings, &wanted, state)?;
         let findings = self.findings(state);
         let takeover = Self::takeover(state.running.as_ref(), &wanted);
@@ -351,22 +406,45 @@ mod tests {
     #[test]
     fn foreign_keys_stay_in_their_order_and_options_of_another_log_driver_go() {
         let before = r#"{"zebra": 1, "log-opts": {"labels": "a", "max-size": "1m"}, "debug": true, "apple": {"x": 1}}"#;
-        let after = daemon(r#"{"apple": {"y": 2}}"#).wanted(parse(before).unwrap(), &DockerState::fresh(""));
+        let after = daemon(r#"{"apple": {"y": 2}}"#).wanted(parse(before).unwrap(), &DockerState::fresh(""), false);
         assert_eq!(
             serde_json::to_string(&after).unwrap(),
             r#"{"zebra":1,"apple":{"x":1,"y":2},"log-driver":"local","log-opts":{"max-size":"10m","max-file":"5"},"live-restore":true}"#
         );
         let same = r#"{"log-driver": "local", "log-opts": {"compress": "false"}}"#;
-        let after = daemon("{}").wanted(parse(same).unwrap(), &DockerState::fresh(""));
+        let after = daemon("{}").wanted(parse(same).unwrap(), &DockerState::fresh(""), false);
         assert_eq!(after["log-opts"]["compress"], "false", "an option of the same driver stays");
     }
 
     #[test]
     fn a_small_link_makes_docker_s_packets_small_and_a_smaller_value_is_kept() {
         let state = DockerState { uplink_mtu: crate::machine::Volatile::new(1450), ..DockerState::fresh("") };
-        assert_eq!(daemon("{}").wanted(Map::new(), &state)["mtu"], 1450);
-        assert_eq!(daemon("{}").wanted(parse("{\"mtu\": 1400}").unwrap(), &state)["mtu"], 1400);
-        assert!(!daemon("{}").wanted(Map::new(), &DockerState::fresh("")).contains_key("mtu"));
+        assert_eq!(daemon("{}").wanted(Map::new(), &state, false)["mtu"], 1450);
+        assert_eq!(daemon("{}").wanted(parse("{\"mtu\": 1400}").unwrap(), &state, false)["mtu"], 1400);
+        assert!(!daemon("{}").wanted(Map::new(), &DockerState::fresh(""), false).contains_key("mtu"));
+    }
+
+    #[test]
+    fn networks_of_users_get_small_packets_where_docker_can_set_them() {
+        let state = DockerState { uplink_mtu: crate::machine::Volatile::new(1450), ..DockerState::fresh("") };
+        let after = daemon("{}").wanted(Map::new(), &state, true);
+        assert_eq!(after["default-network-opts"]["bridge"][NETWORK_MTU], "1450");
+        let theirs = r#"{"mtu": 1400, "default-network-opts": {"bridge": {"x": "1"}}}"#;
+        let after = daemon("{}").wanted(parse(theirs).unwrap(), &state, true);
+        assert_eq!(after["default-network-opts"]["bridge"][NETWORK_MTU], "1400");
+        assert_eq!(after["default-network-opts"]["bridge"]["x"], "1", "what is there stays");
+        assert!(!daemon("{}").wanted(Map::new(), &state, false).contains_key("default-network-opts"));
+        assert!(!daemon("{}").wanted(Map::new(), &DockerState::fresh(""), true).contains_key("default-network-opts"));
+    }
+
+    #[test]
+    fn which_docker_can_set_networks() {
+        let can = sets_networks;
+        assert!(can("docker-ce", Some("5:28.1.1-1~debian.12~bookworm"), "debian", Some(12)));
+        assert!(!can("docker.io", Some("20.10.24+dfsg1-1"), "debian", Some(12)));
+        assert!(can("docker.io", Some("26.1.5+dfsg1-9"), "debian", Some(13)));
+        assert!(!can("docker.io", None, "debian", Some(11)) && can("docker.io", None, "debian", Some(13)));
+        assert!(can("docker.io", None, "ubuntu", Some(24)) && can("docker-ce", None, "debian", Some(11)));
     }
 
     #[test]
@@ -386,7 +464,7 @@ mod tests {
         let used = |used| DockerState { used: crate::machine::Volatile::new(used), ..DockerState::fresh("") };
         let refuses = |settings: &str, state: &DockerState| {
             let daemon = daemon(settings);
-            daemon.refuse_hiding(&Map::new(), &daemon.wanted(Map::new(), state), state).is_err()
+            daemon.refuse_hiding(&Map::new(), &daemon.wanted(Map::new(), state, false), state).is_err()
         };
         assert!(refuses("{\"data-root\": \"/mnt/docker\"}", &used(true)));
         assert!(!refuses("{\"data-root\": \"/mnt/docker\"}", &used(false)));
@@ -396,7 +474,7 @@ mod tests {
     #[test]
     fn live_restore_is_left_alone_in_a_swarm() {
         let state = DockerState { swarm: true, ..DockerState::fresh("") };
-        assert!(!daemon("{}").wanted(Map::new(), &state).contains_key("live-restore"));
+        assert!(!daemon("{}").wanted(Map::new(), &state, false).contains_key("live-restore"));
         assert_eq!(daemon("{}").findings(&state).len(), 1);
     }
 }

@@ -416,6 +416,25 @@ mod tests {
     }
 
     #[test]
+    fn every_package_that_can_not_stay_is_named_and_goes_only_when_told() {
+        let mut machine = Machine::default();
+        let all = || OF_DOCKER.iter().chain(&OF_DISTRIBUTION).chain(&OF_OTHERS).filter_map(|name| package(name));
+        for package in all() {
+            machine.set(package, PackageState::Absent);
+        }
+        machine.set(Docker::Daemon, crate::machine::docker::DockerState::fresh(""));
+        for name in OF_DISTRIBUTION.iter().chain(&OF_OTHERS) {
+            let mut with = machine.clone();
+            with.set(package(name).unwrap(), PackageState::Installed { version: None, held: false });
+            let conflicting = engine("").conflicting(&with).unwrap();
+            let Err(Blocked::Refused(refusal)) = engine("").refuse(&with, &conflicting) else { panic!("{name}") };
+            assert!(refusal.what.starts_with(&format!("{name} can not live beside docker-ce")), "{}", refusal.what);
+            let told = DockerEngine { replace_conflicting: true, ..engine("") };
+            assert!(told.refuse(&with, &conflicting).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
     fn reads_the_major_version() {
         assert_eq!(major("20.10.24+dfsg1-1+deb12u1+b6"), Some(20));
         assert_eq!(major("5:28.1.1-1~debian.12~bookworm"), Some(28));

@@ -10,9 +10,11 @@ use super::{Change, Plan, Problems, Resource};
 use crate::action::SetDockerFirewall;
 use crate::base::Diff;
 use crate::base::event::Finding;
+use crate::base::name::AbsPath;
+use crate::machine::docker::CONFIGURATION;
 use crate::machine::docker_firewall::{Boot, DockerFirewallState, RULES};
 use crate::machine::ufw::Policy;
-use crate::machine::{Blocked, DockerFirewall as Here, Machine, Question, Ufw};
+use crate::machine::{Blocked, DockerFirewall as Here, File, Machine, Question, Ufw};
 
 /// Ports that Docker publishes obey a firewall too.
 ///
@@ -24,7 +26,8 @@ use crate::machine::{Blocked, DockerFirewall as Here, Machine, Question, Ufw};
 ///
 /// The rules are a table of nftables of their own, in force before there is a network and before Docker starts: no
 /// restart of Docker, no reload of ufw, and no flush of iptables touches it. Containers on the host's network, macvlan
-/// and ipvlan go round it: the first obey ufw.
+/// and ipvlan go round it: the first obey ufw. Whoever comes in through a container (a jump host, a VPN) needs the port
+/// that it publishes among the rules.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DockerFirewall {
@@ -41,7 +44,14 @@ pub struct DockerFirewall {
     /// here.
     #[serde(default = "bridges")]
     pub inside: Vec<String>,
+    /// Whether containers are kept from the cloud's metadata service (port 80 of 169.254.169.254 and fd00:ec2::254), which
+    /// hands out the host's own credentials. Names, which some clouds resolve at the same address, still are.
+    #[serde(default)]
+    pub block_metadata: bool,
 }
+
+/// Where clouds answer what a host is: all but AWS' second have one address.
+const METADATA: [(&str, &str); 2] = [("ip", "169.254.169.254"), ("ip6", "fd00:ec2::254")];
 
 fn yes() -> bool {
     true
@@ -53,6 +63,10 @@ fn deny() -> Policy {
 
 fn bridges() -> Vec<String> {
     ["docker0", "docker_gwbridge", "br-*"].map(str::to_owned).to_vec()
+}
+
+fn configuration() -> Option<AbsPath> {
+    AbsPath::new(CONFIGURATION).ok()
 }
 
 /// A name that the kernel takes for an interface, with or without `*` behind it.
@@ -87,6 +101,11 @@ impl DockerFirewall {
              \t\ttype filter hook forward priority -5; policy accept;\n\
              \t\tct state established,related accept\n",
         );
+        for (family, address) in METADATA.iter().filter(|_| self.block_metadata) {
+            for name in &self.inside {
+                let _ = writeln!(text, "\t\tiifname \"{name}\" {family} daddr {address} tcp dport 80 reject");
+            }
+        }
         for name in &self.inside {
             let _ = writeln!(text, "\t\tiifname \"{name}\" accept");
         }
@@ -100,6 +119,23 @@ impl DockerFirewall {
         // What was not led here by Docker came by a container's own address.
         let _ = writeln!(text, "\t\tct status dnat {}\n\t\tdrop\n\t}}\n}}", verdict(self.incoming.word()));
         text
+    }
+
+    /// Docker 29 can make rules of nftables, and then leaves the rest to the host: ufw's own chain would drop all that
+    /// it lets through, whatever is said here.
+    fn refuse_nftables_of_docker(machine: &Machine) -> Result<(), Blocked> {
+        let Some(path) = configuration() else { return Ok(()) };
+        let settings = machine.file(&path)?.content().map(serde_json::from_str::<serde_json::Value>);
+        let backend = settings.and_then(Result::ok);
+        let is_nftables = backend.is_some_and(|settings| settings["firewall-backend"] == "nftables");
+        let ufw = machine.get(&Ufw::Here)?.ufw.as_ref();
+        if is_nftables && ufw.is_some_and(|ufw| ufw.enabled) {
+            return Err(Blocked::refused(
+                "Docker is set to make rules of nftables (`firewall-backend`), and ufw drops what those let through",
+                "take `firewall-backend` out of the settings of Docker: iptables, its default, works beside ufw",
+            ));
+        }
+        Ok(())
     }
 
     fn findings(state: &DockerFirewallState) -> Vec<Finding> {
@@ -166,7 +202,9 @@ impl Resource for DockerFirewall {
     }
 
     fn facts(&self) -> Vec<Question> {
-        vec![Here::Here.into(), Ufw::Here.into()]
+        let mut facts: Vec<Question> = vec![Here::Here.into(), Ufw::Here.into()];
+        facts.extend(configuration().map(|path| File::at(&path).into()));
+        facts
     }
 
     fn asserts(&self) -> Vec<Question> {
@@ -187,6 +225,7 @@ impl Resource for DockerFirewall {
                     "take `flush ruleset` out of /etc/nftables.conf, or disable nftables.service",
                 ));
             }
+            Self::refuse_nftables_of_docker(machine)?;
             let taken = state.uplinks.reading().iter().find(|name| self.inside.iter().any(|inside| fits(inside, name)));
             if let Some(name) = taken {
                 return Err(Blocked::refused(
@@ -222,8 +261,11 @@ impl Resource for DockerFirewall {
                     ..FirewallRule::default()
                 });
         let incoming = select(vec![Policy::Allow, Policy::Deny, Policy::Reject]);
-        (any::<bool>(), incoming, proptest::collection::vec(rule, 0..3))
-            .prop_map(|(enabled, incoming, rules)| DockerFirewall { enabled, incoming, rules, inside: bridges() })
+        (any::<(bool, bool)>(), incoming, proptest::collection::vec(rule, 0..3))
+            .prop_map(|((enabled, block_metadata), incoming, rules)| {
+                let inside = bridges();
+                DockerFirewall { enabled, incoming, rules, inside, block_metadata }
+            })
             .boxed()
     }
 }
@@ -231,7 +273,9 @@ impl Resource for DockerFirewall {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::ufw::UfwState;
+    use crate::machine::FileState;
+    use crate::machine::file::Owner;
+    use crate::machine::ufw::{Firewall, UfwState};
     use std::collections::BTreeSet;
 
     fn resource(text: &str) -> DockerFirewall {
@@ -244,7 +288,28 @@ mod tests {
         machine.set(Here::Here, DockerFirewallState { uplinks, ..DockerFirewallState::none(nft) });
         let others = others.iter().map(|name| (*name).to_owned()).collect();
         machine.set(Ufw::Here, UfwState { others, ..UfwState::of(None) });
+        machine.set(File::at(&configuration().unwrap()), FileState::Absent);
         machine
+    }
+
+    #[test]
+    fn docker_s_own_nftables_are_refused_beside_ufw() {
+        let mut with = machine(true, &[], "eth0");
+        let settings = "{\"firewall-backend\": \"nftables\"}";
+        with.set(File::at(&configuration().unwrap()), FileState::text(settings, 0o644, Owner::root()));
+        assert!(resource(DockerFirewall::EXAMPLE).plan(&with).is_ok(), "without ufw nobody drops it");
+        with.set(Ufw::Here, UfwState::of(Some(Firewall { enabled: true, ..Firewall::stock() })));
+        let Err(Blocked::Refused(refusal)) = resource(DockerFirewall::EXAMPLE).plan(&with) else { panic!() };
+        assert!(refusal.what.contains("firewall-backend"), "{}", refusal.what);
+    }
+
+    #[test]
+    fn the_metadata_service_is_closed_to_containers_alone() {
+        let text = resource("block_metadata = true").text();
+        assert!(text.contains("iifname \"docker0\" ip daddr 169.254.169.254 tcp dport 80 reject\n"), "{text}");
+        let (closed, let_out) = (text.find("169.254.169.254"), text.find("iifname \"docker0\" accept"));
+        assert!(closed < let_out, "what is let out first is not closed: {text}");
+        assert!(!resource("").text().contains("169.254"));
     }
 
     #[test]

@@ -9,20 +9,22 @@ use super::mount_table::{Table, source_of};
 use super::{Change, Plan, Problems, Resource};
 use crate::action::file::{Content, Found};
 use crate::action::{
-    GrowFileSystem, MakeDirectory, MakeFileSystem, ReloadSystemd, SetAttributes, WriteFile, WriteUnitFile,
+    GrowFileSystem, GrowPartition, InstallPackages, MakeDirectory, MakeFileSystem, ReloadSystemd, SetAttributes,
+    WriteFile, WriteUnitFile,
 };
-use crate::base::name::{AbsPath, UnitName};
+use crate::base::name::{AbsPath, PackageName, UnitName};
 use crate::base::{Diff, Digest};
 use crate::machine::block_device::{Device, DeviceName};
 use crate::machine::file::{FileState, Kind, Owner};
 use crate::machine::fstab::{self, Entry};
-use crate::machine::{BlockDevice, Blocked, File, Machine, MountPoint, MountPointState, Question, System};
+use crate::machine::{BlockDevice, Blocked, File, Machine, MountPoint, MountPointState, Package, Question, System};
 
 /// A block volume for data.
 ///
 /// A device on which every probe finds nothing at all is formatted; one with anything on it never is: there is no option
 /// to force it. It is mounted by UUID, in a way that the host boots without it, and Docker waits for it rather than
-/// writing to the root disk. A device that has grown is filled; nothing is ever made smaller.
+/// writing to the root disk. A device that has grown is filled, and so is a disk behind its last partition; nothing is ever
+/// made smaller.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Volume {
@@ -126,6 +128,11 @@ impl TryFrom<String> for Size {
         };
         number.parse::<u64>().ok().and_then(|number| number.checked_mul(unit)).map(Size).ok_or_else(bad)
     }
+}
+
+/// The package that has growpart.
+fn tool() -> Option<Package> {
+    PackageName::new("cloud-guest-utils").ok().map(Package)
 }
 
 impl Volume {
@@ -241,6 +248,23 @@ impl Volume {
             ));
         }
         Ok(())
+    }
+
+    /// The partition, where there is room behind it; with the tool for it.
+    fn grown_partition(&self, machine: &Machine, device: &Device) -> Result<Vec<Change>, Blocked> {
+        let Some(behind) = device.behind.clone() else { return Ok(Vec::new()) };
+        let mut changes = Vec::new();
+        if let Some(tool) = tool()
+            && !machine.get(&tool)?.is_installed()
+        {
+            let packages = std::collections::BTreeSet::from([tool.0]);
+            changes.push(Change::by(InstallPackages { packages, recommends: false }));
+        }
+        let (size, node) = (device.size >> 20, device.node.clone());
+        let diff = Diff::value(&node, format!("{size} MiB"), format!("{} MiB", size + behind.mib));
+        let action = GrowPartition { device: self.device.clone(), node, behind };
+        changes.push(Change::by(action).diff(diff));
+        Ok(changes)
     }
 
     /// Docker's drop-in.
@@ -365,13 +389,16 @@ impl Resource for Volume {
             MountPoint(self.path.clone()).into(),
             File::at(&fstab::path()).into(),
         ];
+        facts.extend(tool().map(Question::from));
         facts.extend(self.drop_in().filter(|_| self.before_docker).map(|path| File::at(&path).into()));
         facts.extend(self.directories.iter().filter_map(|directory| Some(File::at(&self.folder(directory)?).into())));
         facts
     }
 
     fn asserts(&self) -> Vec<Question> {
-        let none_of_ours = |question: &Question| !matches!(question, Question::System(_) | Question::BlockDevice(_));
+        let none_of_ours = |question: &Question| {
+            !matches!(question, Question::System(_) | Question::BlockDevice(_) | Question::Package(_))
+        };
         Resource::facts(self).into_iter().filter(none_of_ours).collect()
     }
 
@@ -399,7 +426,11 @@ impl Resource for Volume {
         let is_mounted = there.mounted.is_some();
         let mut changes: Vec<Change> = format.into_iter().chain(listed).chain(mount).collect();
         changes.extend(self.waits(machine)?);
-        if device.unused_mib > 0 && !is_new {
+        if !is_new {
+            changes.extend(self.grown_partition(machine, &device)?);
+        }
+        let behind = device.behind.as_ref().map_or(0, |behind| behind.mib);
+        if device.unused_mib + behind > 0 && !is_new {
             let grow = GrowFileSystem {
                 device: self.device.clone(),
                 path: self.path.clone(),
@@ -407,10 +438,10 @@ impl Resource for Volume {
                 node: device.node.clone(),
                 kind: device.kind.clone(),
             };
-            let size = device.size >> 20;
+            let size = (device.size >> 20) + behind;
             let diff = Diff::value(
                 self.path.as_str(),
-                format!("{} MiB", size.saturating_sub(device.unused_mib)),
+                format!("{} MiB", size.saturating_sub(device.unused_mib + behind)),
                 format!("{size} MiB"),
             );
             changes.push(Change::by(grow).diff(diff));

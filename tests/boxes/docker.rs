@@ -303,6 +303,41 @@ fn docker_on_debian_13() {
     main_path(Suite::Trixie, false);
 }
 
+/// A host in a swarm, a link for smaller packets, a Docker that is no package.
+#[test]
+#[ignore = "full tier: what few hosts have"]
+fn docker_where_not_all_is_usual() {
+    let mut bench = Bench::up(Suite::Trixie, &TASKS[1..3]);
+    bench.inside("ip link set dev $(ip route | sed -n 's/^default.* dev \\([^ ]*\\).*/\\1/p') mtu 1450");
+    bench.inside("mkdir -p /snap/docker");
+    let why: Vec<String> = bench.check().exits(Exit::HostFailed).tasks().into_iter().map(|task| task.why).collect();
+    assert!(why.iter().any(|why| why.contains("installed as a snap")), "{why:?}");
+    bench.inside("rmdir /snap/docker /snap");
+
+    let with_live_restore = bench.tasks[1].1.clone();
+    bench.tasks[1].1 = with_live_restore.replace("live_restore = true\n", "");
+    bench.settles();
+    let made = "docker network create theirs >/dev/null && docker network inspect -f \
+        '{{index .Options \"com.docker.network.driver.mtu\"}}' theirs";
+    assert_eq!(bench.inside(made).trim(), "1450", "a network that somebody makes does not fit the link");
+
+    bench.inside(&format!("docker swarm init --advertise-addr {} >/dev/null", bench.sandbox.ipv4()));
+    bench.tasks[1].1 = with_live_restore;
+    let check = bench.check().exits(Exit::Done);
+    assert_eq!((check.open(), check.findings()), (vec![], vec!["docker-swarm".to_owned()]));
+    bench.apply().exits(Exit::Done);
+    bench.inside("systemctl restart docker && docker node ls | grep -q Leader");
+
+    // A daemon that somebody put there by hand.
+    bench.inside(
+        "systemctl stop docker.socket docker.service && cp /usr/sbin/dockerd /usr/local/bin/dockerd && \
+         systemd-run -q --unit=byhand /usr/local/bin/dockerd && \
+         for i in $(seq 100); do test -s /run/docker.pid && exit 0; sleep 0.1; done; exit 1",
+    );
+    let why: Vec<String> = bench.check().exits(Exit::HostFailed).tasks().into_iter().map(|task| task.why).collect();
+    assert!(why.iter().any(|why| why.contains("no Debian package (/usr/local/bin/dockerd)")), "{why:?}");
+}
+
 /// Units that come with packages, each with whether it then runs (in a container, as boxes are) and is enabled. A
 /// service task on a bare box is in sync with what is foretold; after the installation what was foretold is compared
 /// with what is there.

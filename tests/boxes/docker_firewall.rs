@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use bedplate::base::Exit;
+use bedplate::base::event::EventKind;
 use bedplate::sandbox::Suite;
 
 use super::docker::Bench;
@@ -23,7 +24,8 @@ const NETWORK: &str = "198.18.77.0/24";
 
 /// Two services behind port 80 of their containers, of which the firewall knows one.
 const SERVE: &str = "docker run -d --name web --network app -p 80:80 example httpd -f -p 80 -h /data >/dev/null && \
-    docker run -d --name db --network app -p 5432:80 example httpd -f -p 80 -h /data >/dev/null";
+    docker run -d --name db --network app -p 5432:80 example httpd -f -p 80 -h /data >/dev/null && \
+    docker run -d --name own --network app -p 127.0.0.1:9000:80 example httpd -f -p 80 -h /data >/dev/null";
 
 impl Bench {
     fn addresses(&self) -> [IpAddr; 2] {
@@ -97,6 +99,8 @@ fn containers_reach_what_they_did(bench: &Bench) {
     bench.inside(&format!("timeout 10 docker exec web wget -q -O /dev/null http://{address}/"));
     bench.inside(&format!("timeout 10 docker exec web wget -q -O /dev/null http://{}/", address_of(bench, "db")));
     bench.inside(&format!("timeout 10 docker exec db wget -q -O /dev/null http://{}/", bench.sandbox.ipv4()));
+    // What is published for the host alone is there for the host.
+    bench.inside("timeout 10 busybox wget -q -O /dev/null http://127.0.0.1:9000/");
 }
 
 /// ufw alone, which Docker goes round. Some kernels have no IPv6 NAT for the older iptables: there Docker's own proxy
@@ -107,6 +111,25 @@ fn is_open_past_ufw(bench: &Bench, legacy: bool) {
     let [v4, v6] = bench.addresses();
     assert!(answers(v4, 5432), "ufw alone closes a published port");
     assert!(legacy || answers(v6, 5432), "ufw alone closes a published port on IPv6");
+}
+
+/// A service in the place of a cloud's, which the host asks and, where that is declared, containers do not.
+fn metadata_is_closed_to_containers_alone(bench: &mut Bench) {
+    bench.inside(
+        "mkdir -p /run/netns /srv/metadata && echo credentials >/srv/metadata/index.html && ip netns add cloud && \
+         ip link add cloud0 type veth peer name cloud1 netns cloud && ip address add 169.254.169.253/30 dev cloud0 && \
+         ip link set cloud0 up && ip -n cloud address add 169.254.169.254/30 dev cloud1 && ip -n cloud link set lo up && \
+         ip -n cloud link set cloud1 up && ip -n cloud route add default via 169.254.169.253 && \
+         systemd-run -q --unit=cloud ip netns exec cloud busybox httpd -f -p 80 -h /srv/metadata",
+    );
+    let ask = "wget -q -O /dev/null http://169.254.169.254/";
+    let from_container = format!("for i in 1 2 3 4 5; do timeout 5 docker exec web {ask} && exit 0; done; exit 1");
+    bench.inside(&from_container);
+    bench.tasks[4].1.push_str("block_metadata = true\n");
+    bench.settles();
+    bench.inside(&format!("! timeout 5 docker exec web {ask} && timeout 5 busybox {ask}"));
+    bench.inside("systemctl stop cloud; ip link del cloud0; ip netns del cloud");
+    containers_reach_what_they_did(bench);
 }
 
 fn published_ports_obey(suite: Suite, legacy: bool) {
@@ -129,7 +152,7 @@ fn published_ports_obey(suite: Suite, legacy: bool) {
 
     bench.tasks.push(firewall);
     bench.settles();
-    bench.is_open_from_outside(&[80], &[5432], "the rules were set");
+    bench.is_open_from_outside(&[80], &[5432, 9000], "the rules were set");
     containers_reach_what_they_did(&bench);
     {
         let _straight = Straight::to_containers_of(&bench);
@@ -138,38 +161,86 @@ fn published_ports_obey(suite: Suite, legacy: bool) {
 
     for line in ["systemctl restart docker", "ufw reload", "ufw --force disable && ufw --force enable"] {
         bench.inside(line);
-        bench.inside("docker start web db");
-        bench.is_open_from_outside(&[80], &[5432], line);
+        bench.inside("docker start web db own");
+        bench.is_open_from_outside(&[80], &[5432, 9000], line);
     }
     // Somebody flushes what ufw and Docker have in common: ufw's part is missed and built anew.
     bench.repairs("iptables -F FORWARD; ip6tables -F FORWARD; systemctl restart docker", &["ufw"]);
-    bench.inside("docker start web db");
-    bench.is_open_from_outside(&[80], &[5432], "a flush");
+    bench.inside("docker start web db own");
+    bench.is_open_from_outside(&[80], &[5432, 9000], "a flush");
     // A deploy: other containers, which get other addresses.
-    bench.inside("docker rm -f web db && docker run -d --name taken --network app example sleep 100000");
+    bench.inside("docker rm -f web db own && docker run -d --name taken --network app example sleep 100000");
     bench.inside(SERVE);
-    bench.is_open_from_outside(&[80], &[5432], "a deploy");
+    bench.is_open_from_outside(&[80], &[5432, 9000], "a deploy");
     containers_reach_what_they_did(&bench);
 
     bench.repairs("nft delete table inet bedplate_docker", &["docker_firewall"]);
     bench.repairs("nft flush chain inet bedplate_docker published", &["docker_firewall"]);
     bench.repairs("echo >>/etc/bedplate/docker-firewall.nft", &["docker_firewall"]);
     bench.repairs("systemctl disable -q bedplate-docker-firewall.service", &["docker_firewall"]);
-    bench.inside("docker update --restart unless-stopped web db");
+    bench.inside("docker update --restart unless-stopped web db own");
     bench.sandbox.reboot().expect("the box comes back");
     bench.inside("timeout 60 systemctl is-system-running --wait >/dev/null || true");
-    bench.is_open_from_outside(&[80], &[5432], "a reboot");
+    bench.is_open_from_outside(&[80], &[5432, 9000], "a reboot");
     assert_eq!(bench.check().exits(Exit::Done).open(), []);
+
+    metadata_is_closed_to_containers_alone(&mut bench);
 
     // Another program that would flush these rules.
     bench.inside("systemctl enable -q nftables.service");
     let why: Vec<String> = bench.check().exits(Exit::HostFailed).tasks().into_iter().map(|task| task.why).collect();
     assert!(why.iter().any(|why| why.contains("nftables.service flushes all rules")), "{why:?}");
     bench.inside("systemctl disable -q nftables.service");
+    other_firewalls_are_refused(&bench);
     bench.tasks[4].1 = "enabled = false\n".into();
     bench.settles();
     assert_eq!(bench.inside("nft list tables | grep bedplate_docker || ls /etc/bedplate 2>/dev/null || true"), "");
     is_open_past_ufw(&bench, legacy);
+}
+
+/// Each by the link that starts it at boot, as its package makes it.
+fn other_firewalls_are_refused(bench: &Bench) {
+    for name in ["firewalld", "netfilter-persistent", "shorewall"] {
+        let link = format!("/etc/systemd/system/multi-user.target.wants/{name}.service");
+        bench.inside(&format!("ln -s /dev/null {link}"));
+        let why: Vec<String> = bench.check().exits(Exit::HostFailed).tasks().into_iter().map(|task| task.why).collect();
+        assert!(why.iter().any(|why| why.contains(&format!("{name} starts at boot too"))), "{why:?}");
+        bench.inside(&format!("rm {link}"));
+    }
+}
+
+#[test]
+#[ignore = "full tier: other firewalls' own packages"]
+fn other_firewalls_by_their_packages_are_refused() {
+    let ufw = ("ufw", "rules = [{ allow = \"80/tcp\" }]\n");
+    let bench = Bench::up(Suite::Bookworm, &[("packages", "install = [\"ufw\"]\n"), ufw]);
+    bench.settles();
+    let apt = "DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends";
+    // Side by side the two shut this box off at once.
+    bench.inside(&format!(
+        "{apt} firewalld >/dev/null 2>&1; systemctl stop firewalld; for tables in iptables ip6tables; do \
+         $tables -P INPUT ACCEPT; $tables -F; done"
+    ));
+    let why: Vec<String> = bench.check().exits(Exit::HostFailed).tasks().into_iter().map(|task| task.why).collect();
+    assert!(why.iter().any(|why| why.contains("firewalld starts at boot too")), "{why:?}");
+    bench.inside("apt-get purge -y -q firewalld >/dev/null 2>&1");
+    bench.apply().exits(Exit::Done);
+    // Its package throws ufw out, without a word; ours does not do the same to it.
+    bench.inside(&format!("{apt} iptables-persistent >/dev/null 2>&1; ! command -v ufw >/dev/null"));
+    let why: Vec<String> = bench.check().exits(Exit::HostFailed).tasks().into_iter().map(|task| task.why).collect();
+    assert!(why.iter().any(|why| why.contains("netfilter-persistent starts at boot too")), "{why:?}");
+    bench.inside("systemctl disable -q netfilter-persistent");
+    let failed = bench.apply().exits(Exit::HostFailed);
+    let said: Vec<String> = failed
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            EventKind::HostFailed(failure) => Some(format!("{} {}", failure.what, failure.said.join(" "))),
+            _ => None,
+        })
+        .collect();
+    assert!(said.iter().any(|said| said.contains("would remove")), "{said:?}");
+    bench.inside("dpkg-query -W -f '${db:Status-Abbrev}' iptables-persistent | grep -q ^ii");
 }
 
 #[test]

@@ -37,3 +37,4 @@ mod timing;
 #[path = "../tools/mod.rs"]
 mod tools;
 mod unmanaged;
+mod volumes;

@@ -8,7 +8,7 @@ use bedplate::sandbox::Suite;
 use super::docker::Bench;
 
 /// The file that stands behind a loop device of a box grows, as a provider's volume does.
-fn grow(node: &str, mib: u64) {
+pub(super) fn grow(node: &str, mib: u64) {
     let said = |command: &str, args: &[&str]| {
         let output =
             std::process::Command::new(command).args(args).output().unwrap_or_else(|e| panic!("{command}: {e}"));
@@ -23,7 +23,7 @@ fn grow(node: &str, mib: u64) {
 /// Whether root of this machine has CAP_SYS_RESOURCE (24), which the kernel wants for growing a mounted ext4. Says so
 /// where it has not.
 #[allow(clippy::print_stderr, reason = "nothing is passed over in silence")]
-fn may_grow_ext4() -> bool {
+pub(super) fn may_grow_ext4() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").expect("what this process may do");
     let set = status.lines().find_map(|line| line.strip_prefix("CapEff:")).expect("its capabilities");
     let may = u64::from_str_radix(set.trim(), 16).expect("a number") >> 24 & 1 == 1;
