@@ -53,6 +53,7 @@ impl KeysState {
 
 impl Fact for AuthorizedKeys {
     type Answer = KeysState;
+    const COST: u32 = 10;
 
     fn call(questions: &[&Self]) -> Call {
         Call::new(&AUTHORIZED_KEYS, "authorized_keys_probe").args(questions.iter().map(|keys| keys.0.as_str()))

@@ -176,6 +176,7 @@ pub enum DockerVolumeState {
 
 impl Fact for DockerVolume {
     type Answer = DockerVolumeState;
+    const COST: u32 = 6;
 
     fn call(questions: &[&Self]) -> Call {
         Call::new(&DOCKER, "docker_volumes").args(questions.iter().map(|volume| &volume.0))
@@ -257,6 +258,7 @@ pub enum DockerNetworkState {
 
 impl Fact for DockerNetwork {
     type Answer = DockerNetworkState;
+    const COST: u32 = 11;
 
     fn call(_: &[&Self]) -> Call {
         Call::new(&DOCKER, "docker_networks")

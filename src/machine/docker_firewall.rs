@@ -79,6 +79,7 @@ fn text(field: &str) -> Option<String> {
 
 impl Fact for DockerFirewall {
     type Answer = DockerFirewallState;
+    const COST: u32 = 28;
 
     fn call(_: &[&Self]) -> Call {
         Call::new(&DOCKER_FIREWALL, "docker_firewall_probe")

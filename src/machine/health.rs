@@ -95,6 +95,7 @@ impl LiveMount {
 
 impl Fact for Health {
     type Answer = HealthState;
+    const COST: u32 = 15;
 
     fn call(_: &[&Self]) -> Call {
         Call::new(&HEALTH, "health_probe")

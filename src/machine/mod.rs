@@ -78,6 +78,10 @@ pub trait Fact: Clone + Ord + Debug + Send + Sync + Serialize + DeserializeOwned
     /// What is true. Its equality is what "as predicted" means; wrap what moves by itself in [`Volatile`].
     type Answer: Clone + PartialEq + Debug + Send + Sync + Serialize + DeserializeOwned + 'static;
 
+    /// What a call of this sort costs a host, in milliseconds of an idle one, roughly: those that take long are asked side
+    /// by side.
+    const COST: u32 = 3;
+
     /// One call that answers all `questions` (never empty) of this sort. It may only read.
     fn call(questions: &[&Self]) -> Call;
 
@@ -252,7 +256,30 @@ impl Machine {
 /// A script that asks, and the reading of what it answers.
 #[derive(Debug)]
 pub struct Probe {
-    groups: Vec<Vec<Question>>,
+    /// What is asked side by side: of each lane the questions of each sort.
+    lanes: Vec<Vec<Vec<Question>>>,
+}
+
+/// How many questions are asked side by side: most servers have two cores, and the shells start programs of their own.
+const LANES: usize = 3;
+/// What all questions must cost together before more than one lane is worth its shells.
+const WORTH: u32 = 25;
+
+/// Spreads questions of one sort each over lanes of about the same cost, the dearest first.
+fn lanes(mut groups: Vec<Vec<Question>>) -> Vec<Vec<Vec<Question>>> {
+    let cost = |group: &Vec<Question>| group.first().map_or(0, Question::cost);
+    if groups.iter().map(cost).sum::<u32>() < WORTH {
+        return vec![groups];
+    }
+    groups.sort_by_key(|group| std::cmp::Reverse(cost(group)));
+    let mut lanes: Vec<(u32, Vec<Vec<Question>>)> = vec![(0, Vec::new()); LANES];
+    for group in groups {
+        if let Some(lane) = lanes.iter_mut().min_by_key(|(cost, _)| *cost) {
+            lane.0 += cost(&group);
+            lane.1.push(group);
+        }
+    }
+    lanes.into_iter().map(|(_, groups)| groups).collect()
 }
 
 impl Probe {
@@ -262,29 +289,34 @@ impl Probe {
         for question in questions.into_iter().collect::<BTreeSet<_>>() {
             groups.entry(question.sort()).or_default().push(question);
         }
-        Self { groups: groups.into_values().collect() }
+        Self { lanes: lanes(groups.into_values().collect()) }
+    }
+
+    fn groups(&self) -> impl Iterator<Item = &Vec<Question>> {
+        self.lanes.iter().flatten()
     }
 
     /// Number of questions.
     pub fn len(&self) -> usize {
-        self.groups.iter().map(Vec::len).sum()
+        self.groups().map(Vec::len).sum()
     }
 
     /// Whether nothing is asked.
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty()
+        self.groups().next().is_none()
     }
 
     /// The calls, one a sort.
     pub fn batch(&self) -> Batch {
-        Batch::new(Mode::Probe, self.groups.iter().filter_map(|group| Question::call(group)).collect())
+        let calls = |lane: &Vec<Vec<Question>>| lane.iter().filter_map(|group| Question::call(group)).collect();
+        Batch::side_by_side(self.lanes.iter().map(calls).collect())
     }
 
     /// Reads the frames' bodies, in the order of the calls. Errors: a body that is not an answer.
     pub fn read<'a>(&self, bodies: impl IntoIterator<Item = &'a [u8]>) -> Result<Machine, BadAnswer> {
         let mut machine = Machine::default();
         let mut bodies = bodies.into_iter();
-        for group in &self.groups {
+        for group in self.groups() {
             let body =
                 bodies.next().ok_or_else(|| BadAnswer("the host answered fewer calls than it was sent".into()))?;
             Question::read(group, &mut Fields::new(body), &mut machine)?;

@@ -54,6 +54,13 @@ macro_rules! sorts {
                 }
             }
 
+            /// See [`Fact::COST`].
+            pub(super) fn cost(&self) -> u32 {
+                match self {
+                    $(Question::$sort(_) => <$sort as Fact>::COST,)*
+                }
+            }
+
             /// Whether a change of `other` makes the present answer worthless.
             pub fn derives_from(&self, other: &Question) -> bool {
                 match self {

@@ -144,6 +144,7 @@ impl Config {
 
 impl Fact for Sshd {
     type Answer = SshdState;
+    const COST: u32 = 17;
 
     fn call(_: &[&Self]) -> Call {
         Call::new(&SSHD, "sshd_probe")
@@ -191,6 +192,7 @@ impl Fact for Sshd {
 
 impl Fact for SshLogin {
     type Answer = SshLoginState;
+    const COST: u32 = 24;
 
     fn call(questions: &[&Self]) -> Call {
         Call::new(&SSHD, "sshd_probe_logins")

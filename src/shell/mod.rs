@@ -161,6 +161,8 @@ pub enum Mode {
 pub struct Batch {
     mode: Mode,
     calls: Vec<Call>,
+    /// How many calls each lane has, in order; what is left over is one more lane.
+    lanes: Vec<usize>,
 }
 
 /// 128 random bits that mark the frames of one connection, so that no output can be taken for a frame.
@@ -182,7 +184,14 @@ impl Nonce {
 impl Batch {
     /// A batch of `calls`.
     pub fn new(mode: Mode, calls: Vec<Call>) -> Self {
-        Self { mode, calls }
+        Self { mode, calls, lanes: Vec::new() }
+    }
+
+    /// A batch of calls that only read, those of each lane in order and the lanes side by side. The frames come in the
+    /// order of the calls all the same.
+    pub fn side_by_side(lanes: Vec<Vec<Call>>) -> Self {
+        let counts = lanes.iter().map(Vec::len).collect();
+        Self { mode: Mode::Probe, calls: lanes.into_iter().flatten().collect(), lanes: counts }
     }
 
     /// The same with further calls behind.
@@ -235,19 +244,29 @@ impl Batch {
                 text.push_str(library.text);
             }
         }
-        text.push_str(&format!("bp_batch_{number}() {{\n"));
+        let mut lines = Vec::new();
         for (index, call) in self.calls.iter().enumerate() {
             let call = call.text(secrets)?;
-            match self.mode {
-                Mode::Probe => text.push_str(&format!("bp_probe {index} {call}\n")),
-                Mode::Act => text.push_str(&format!("bp_act {index} {call} || return 0\n")),
-                Mode::Hold => text.push_str(&format!("bp_hold {index} {call} || return 0\n")),
-            }
+            lines.push(match self.mode {
+                Mode::Probe => format!("bp_probe {index} {call}\n"),
+                Mode::Act => format!("bp_act {index} {call} || return 0\n"),
+                Mode::Hold => format!("bp_hold {index} {call} || return 0\n"),
+            });
         }
-        text.push_str(":\n}\n");
+        text.push_str(&format!("bp_batch_{number}() {{\n{}:\n}}\n", beside(&lines, &self.lanes)));
         text.push_str(&format!("{{ bp_nonce={nonce}; bp_batch_{number}; bp_done {number}; }}\n"));
         Ok(text)
     }
+}
+
+/// The lines of the lanes, each lane running while those before it do: what it writes waits in a pipe for its turn.
+fn beside(lines: &[String], lanes: &[usize]) -> String {
+    let (first, rest) = lanes.split_first().map_or((lines.len(), lanes), |(first, rest)| (*first, rest));
+    let (first, others) = lines.split_at(first.min(lines.len()));
+    if others.is_empty() {
+        return first.concat();
+    }
+    format!("{{\n{}}} | {{\n{}cat\n}}\n", beside(others, rest), first.concat())
 }
 
 fn gather(library: &'static Library, into: &mut Vec<&'static Library>) {
@@ -326,6 +345,37 @@ mod tests {
         let batch = Batch::new(Mode::Act, vec![Call::new(&ECHO, "echo_fields").arg(&secret)]);
         assert!(batch.render(&Nonce::new(1), 1, &[]).unwrap().contains("open sesame"));
         assert!(!batch.show().contains("open sesame"));
+    }
+
+    #[test]
+    fn lanes_answer_in_the_order_of_their_calls_however_long_each_takes() {
+        static SLOW: Library = Library {
+            name: "slow.sh",
+            text: "slow_say() { timeout \"$1\" tail -f /dev/null; head -c \"$2\" /dev/zero | tr '\\000' x; bp_field \"$3\"; }\n",
+            needs: &[],
+        };
+        // More than a pipe holds, in the lane that has to wait.
+        let say =
+            |seconds: &str, bytes: &str, text: &str| Call::new(&SLOW, "slow_say").arg(seconds).arg(bytes).arg(text);
+        let lanes = vec![
+            vec![say("0.3", "0", "a"), say("0.1", "9", "b")],
+            vec![say("0.01", "300000", "c")],
+            vec![say("0.2", "1", "d"), say("0.01", "0", "e")],
+        ];
+        for shell in ["dash", "bash"] {
+            let nonce = Nonce::new(7);
+            let output = run(shell, &Batch::side_by_side(lanes.clone()).render(&nonce, 1, &[]).unwrap());
+            let parts = frame::Reader::new(&nonce).push(&output).unwrap();
+            let ended: Vec<(usize, usize)> = parts
+                .iter()
+                .filter_map(|part| match part {
+                    frame::Part::End { index, body, .. } => Some((*index, body.len())),
+                    _ => None,
+                })
+                .collect();
+            assert_eq!(ended, [(0, 2), (1, 11), (2, 300_002), (3, 3), (4, 2)], "{shell}");
+            assert!(matches!(parts.last(), Some(frame::Part::Done { number: 1 })), "{shell}");
+        }
     }
 
     #[test]
