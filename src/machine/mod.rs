@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub use crate::shell::frame::{BadAnswer, Fields};
-use crate::shell::{Batch, Call, Mode};
+use crate::shell::{Batch, Call};
 
 pub mod account;
 pub mod apt;

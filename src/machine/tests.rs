@@ -8,6 +8,7 @@ use proptest::sample::{Index, select};
 
 use super::*;
 use crate::resource::KINDS;
+use crate::shell::Mode;
 
 /// Questions of every sort: what the examples of all resources ask, and what they leave out.
 static QUESTIONS: LazyLock<Vec<Vec<Question>>> = LazyLock::new(|| {
