@@ -133,8 +133,8 @@ pub struct Selection {
     pub login: Login,
 
     /// How many hosts are worked on at once.
-    #[arg(long, value_name = "COUNT", default_value_t = 16)]
-    pub parallel: usize,
+    #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub parallel: u16,
 
     /// Print the scripts that would be sent. `check`: the one that asks, and nothing is contacted. `apply`: also those
     /// that act, planned on the host's facts; none of them is sent.

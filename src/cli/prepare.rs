@@ -140,7 +140,7 @@ pub(super) fn run_of(jobs: &Jobs, selection: &Selection, manner: &Manner, runnin
         operator: operator(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         window: manner.window,
-        places: Arc::new(Semaphore::new(selection.parallel.clamp(1, 1000))),
+        places: Arc::new(Semaphore::new(selection.parallel.into())),
         consent,
         review: manner.review.clone(),
         redactor: jobs.secrets.clone(),

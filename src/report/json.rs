@@ -74,7 +74,9 @@ pub enum ReplayError {
     #[error("can not read the recording: {0}")]
     Read(#[from] io::Error),
     /// A line is not an event.
-    #[error("line {line} of the recording is not an event: {why}; record with `--json` or `--log`")]
+    #[error(
+        "line {line} is not an event of a run ({why}); record one with `--record FILE`, or keep what `--json` prints"
+    )]
     Line {
         /// From 1.
         line: usize,
@@ -150,7 +152,7 @@ mod tests {
     #[test]
     fn what_is_no_recording_is_refused_by_line() {
         let error = read(&b"\n{\"v\":1}\n"[..]).unwrap_err().to_string();
-        assert!(error.starts_with("line 2 of the recording is not an event"), "{error}");
+        assert!(error.starts_with("line 2 is not an event of a run"), "{error}");
         let error = read(&b"{\"v\":2,\"ms\":0,\"event\":\"x\"}"[..]).unwrap_err();
         assert!(matches!(error, ReplayError::Schema { line: 1, found: 2 }), "{error}");
     }

@@ -135,8 +135,12 @@ impl Resource for Service {
         }
         let mut changes = Vec::new();
         if state.masked && wants {
-            // What the mask hides shows after it is gone; the task is then decided again.
-            return Ok(Plan::changes(vec![self.change(Verb::Unmask, "masked", "not masked")], ""));
+            // Whether it is enabled below the mask shows after that is gone; the task is then decided again.
+            changes.push(self.change(Verb::Unmask, "masked", "not masked"));
+            if self.running == Some(true) && state.active != Active::Active {
+                changes.push(self.start("stopped"));
+            }
+            return Ok(Plan::changes(changes, ""));
         }
         if state.needs_daemon_reload {
             changes.push(Change::by(ReloadSystemd));

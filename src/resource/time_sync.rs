@@ -34,12 +34,11 @@ impl TimeSync {
     /// What makes `unit` run, now and at boot.
     fn run(unit: &Unit, state: &UnitState) -> Vec<Change> {
         let change = |verb| Change::by(Action::from(ControlUnit { unit: unit.0.clone(), verb }));
-        if state.masked {
-            // How it is enabled shows once the mask is gone.
-            return vec![change(Verb::Unmask)];
-        }
         let mut changes = Vec::new();
-        if state.enabled == Some(false) {
+        if state.masked {
+            // Whether it is enabled below the mask shows once that is gone.
+            changes.push(change(Verb::Unmask));
+        } else if state.enabled == Some(false) {
             changes.push(change(Verb::Enable));
         }
         if state.active != Active::Active {

@@ -156,13 +156,12 @@ impl UnattendedUpgrades {
                 changes.push(Change::by(ControlUnit { unit: unit.clone(), verb }).diff(diff));
             };
             if state.masked {
+                // Whether it is enabled below the mask shows once that is gone.
                 change(Verb::Unmask, "masked", "not masked");
-                continue;
-            }
-            if state.enabled == Some(false) {
+            } else if state.enabled == Some(false) {
                 change(Verb::Enable, "disabled", "enabled");
             }
-            if state.exists && state.active != Active::Active {
+            if (state.exists || state.masked) && state.active != Active::Active {
                 change(Verb::Start, "stopped", "running");
             }
         }

@@ -222,7 +222,14 @@ const KINDS: &[Kind] = &[
     (&["base packages", "firewall"], &["apt-get -q -y purge ufw >/dev/null 2>&1"]),
     (&["docker engine", "docker network kamal"], &["apt-get -q -y purge docker.io >/dev/null 2>&1"]),
     // Upgrades.
-    (&["unattended upgrades"], &["systemctl disable apt-daily-upgrade.timer", "systemctl mask apt-daily.timer"]),
+    (
+        &["unattended upgrades"],
+        &[
+            "systemctl disable apt-daily-upgrade.timer",
+            "systemctl mask apt-daily.timer",
+            "systemctl -q mask --now apt-daily-upgrade.timer",
+        ],
+    ),
 ];
 
 /// Kinds after which the host is right and not quite as before: something foreign stays that is harmless now (a line

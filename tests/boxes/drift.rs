@@ -28,6 +28,18 @@ fn named(ran: &Ran) -> Vec<String> {
     plan(ran).into_iter().filter(open).map(|task| task.name).collect()
 }
 
+/// What an apply did for tasks whose changes it had shown, after it had looked at them again: nothing that was shown.
+fn did_more(ran: &Ran) -> Vec<String> {
+    let shown: Vec<usize> =
+        plan(ran).into_iter().filter(|task| task.verdict == Verdict::Change).map(|task| task.task).collect();
+    let again = ran.events().into_iter().skip_while(|event| !matches!(event.kind, EventKind::Verified { .. }));
+    let more = again.filter_map(|event| match event.kind {
+        EventKind::ActionFinished { task, action, .. } if shown.contains(&task) => Some(action),
+        _ => None,
+    });
+    more.collect()
+}
+
 /// The names of what no task declares.
 fn findings(ran: &Ran) -> Vec<String> {
     let planned = ran.events().into_iter().find_map(|event| match event.kind {
@@ -68,6 +80,9 @@ fn drift(rig: &Rig, converged: &Machine, damage: &Damage) -> Result<(), String> 
     if apply.code != 0 || plan(&apply) != plan(&check) {
         let last: Vec<&str> = apply.stdout.lines().rev().take(4).collect();
         wrong.push(format!("apply exits {} after {:?}: {last:?} {}", apply.code, named(&apply), apply.stderr));
+    }
+    if !did_more(&apply).is_empty() {
+        wrong.push(format!("apply did more than it showed: {:?}", did_more(&apply)));
     }
     let again = rig.run("check", &["--json"]);
     if again.code != 0 {
