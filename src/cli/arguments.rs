@@ -83,6 +83,8 @@ pub enum Command {
     Explain(Explain),
     /// Show what bedplate has changed on hosts, when, and by whom.
     History(History),
+    /// Take back what a run has changed on a host, where that can be done.
+    Undo(Undo),
     /// Write bedplate.toml, playbooks/ and templates/ into this directory, to own and edit.
     Init(Init),
     /// Throw-away local boxes to rehearse on.
@@ -264,6 +266,48 @@ pub struct History {
     /// How many runs of each host, the latest first; 0 shows all that the host remembers.
     #[arg(short = 'n', long, value_name = "COUNT", default_value_t = 10)]
     pub runs: usize,
+}
+
+/// `bedplate undo`.
+///
+/// What still is as the run left it goes back to what it was before, under the guard where it decides who gets in, and is
+/// proved by a second look. What somebody has changed since is left alone, and what can not be undone (a package that was
+/// installed, a command) stays: both are told first.
+#[derive(Debug, Args)]
+pub struct Undo {
+    /// The host: a name of the inventory, or `user@address[:port]`.
+    pub host: String,
+
+    /// The run, as `bedplate history` names it [default: the last that changed anything].
+    pub run: Option<String>,
+
+    /// Only show what would be undone; changes nothing. Exits 2 when there is anything.
+    #[arg(long, conflicts_with = "yes")]
+    pub check: bool,
+
+    /// Do not ask before changing anything.
+    #[arg(short, long)]
+    pub yes: bool,
+
+    /// The inventory [default: bedplate.toml, or else Kamal's config/deploy.yml, if there is one].
+    #[arg(short, long, value_name = "FILE")]
+    pub inventory: Option<PathBuf>,
+
+    /// Kamal's destination: config/deploy.NAME.yml is laid over config/deploy.yml.
+    #[arg(short, long, value_name = "NAME")]
+    pub destination: Option<String>,
+
+    /// Set a variable.
+    #[arg(short, long = "set", value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+
+    /// How the host is logged in to.
+    #[command(flatten)]
+    pub login: Login,
+
+    /// Seconds that a host waits for a new login before it takes back a change that could lock you out.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(20..=900))]
+    pub window: u64,
 }
 
 /// `bedplate init`.

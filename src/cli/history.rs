@@ -63,6 +63,16 @@ fn plain(text: &str) -> String {
     text.chars().filter(|letter| !letter.is_control()).collect()
 }
 
+/// Of which playbooks it was, and by which name it can be undone.
+fn of_what(entry: &JournalEntry) -> String {
+    if let Some(run) = &entry.undoes {
+        return format!("undo of run {}", plain(run));
+    }
+    let digest: String = plain(&entry.playbooks).chars().take(12).collect();
+    let run = entry.run.as_ref().map(|run| format!(", run {}", plain(run))).unwrap_or_default();
+    format!("playbooks {digest}{run}")
+}
+
 fn ended(entry: &JournalEntry) -> String {
     match (&entry.failure, entry.exit) {
         (_, Exit::GuardRestored) => "the guard put the host back".into(),
@@ -80,13 +90,12 @@ fn told(host: &HostName, entries: &[JournalEntry]) -> String {
     }
     for entry in entries {
         let since = plain(&entry.operator.since).replace('T', " ").replace('Z', " UTC");
-        let playbooks = plain(&entry.playbooks);
-        let digest: String = playbooks.chars().take(12).collect();
         let _ = writeln!(
             text,
-            "\n  {since}  {}  bedplate {}, playbooks {digest}\n  {}",
+            "\n  {since}  {}  bedplate {}, {}\n  {}",
             plain(&entry.operator.name),
             plain(&entry.version),
+            of_what(entry),
             ended(entry)
         );
         let mut last = "";
@@ -117,6 +126,8 @@ mod tests {
             done: vec![step("swap", "make it"), step("swap", "list it"), step("\u{1b}[31mred", "x")],
             exit,
             failure: failure.map(Into::into),
+            run: Some("1a2b3c4d".into()),
+            undoes: None,
         }
     }
 
@@ -125,7 +136,7 @@ mod tests {
         let host = HostName::new("web1").unwrap();
         assert_eq!(
             told(&host, &[entry(Exit::Done, None)]),
-            "web1\n\n  2026-01-02 03:04:05 UTC  ann@laptop  bedplate 0.1.0, playbooks 0123456789ab\n  done\n    swap\n      \
+            "web1\n\n  2026-01-02 03:04:05 UTC  ann@laptop  bedplate 0.1.0, playbooks 0123456789ab, run 1a2b3c4d\n  done\n    swap\n      \
              make it\n      list it\n    [31mred\n      x\n\n"
         );
         assert!(told(&host, &[entry(Exit::HostFailed, Some("no room"))]).contains("\n  failed: no room\n"));

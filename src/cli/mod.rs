@@ -29,6 +29,7 @@ mod prompt;
 mod ready;
 mod replay;
 mod sandbox;
+mod undo;
 
 use arguments::{Arguments, Colour, Command, Output};
 pub use failed::Failed;
@@ -69,6 +70,7 @@ fn dispatch(arguments: &Arguments) -> Result<u8, Failed> {
         Command::Facts(command) => facts::run(command, output),
         Command::Explain(command) => explain::run(command),
         Command::History(command) => history::run(command, output),
+        Command::Undo(command) => undo::run(command, output),
         Command::Init(command) => init::run(command),
         Command::Sandbox(command) => sandbox::run(command),
         Command::Demo(command) => demo::run(command, output),

@@ -131,7 +131,8 @@ pub(super) fn run_of(jobs: &Jobs, selection: &Selection, manner: &Manner, runnin
     if let Some((option, file)) = &manner.file {
         arguments.extend([(*option).to_owned(), file.display().to_string()]);
     }
-    let consent = Consent::new(jobs.jobs.len(), manner.ask_first.then(|| question(running.stage.clone())));
+    let consent =
+        Consent::new(jobs.jobs.len(), manner.ask_first.then(|| question(manner.command, running.stage.clone())));
     let consent = if matches!(manner.review, Review::Hold(_)) { consent.all_or_none() } else { consent };
     Run {
         mode: manner.mode,
@@ -152,13 +153,14 @@ pub(super) fn run_of(jobs: &Jobs, selection: &Selection, manner: &Manner, runnin
 }
 
 /// The one question before anything is changed, below the plans that it is about.
-fn question(stage: Stage) -> consent::Question {
+fn question(command: &'static str, stage: Stage) -> consent::Question {
     Arc::new(move |hosts: Vec<(HostName, usize)>| {
         let stage = stage.clone();
         Box::pin(async move {
             stage.settled().await;
             let tasks: usize = hosts.iter().map(|(_, changes)| changes).sum();
             let text = match &hosts[..] {
+                [(host, _)] if command == "undo" => format!("Undo {} on {host}?", counted(tasks, "step")),
                 [(host, _)] => format!("Apply {} to {host}?", counted(tasks, "task")),
                 hosts => format!("Apply {} to {}?", counted(tasks, "task"), counted(hosts.len(), "host")),
             };

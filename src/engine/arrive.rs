@@ -37,7 +37,7 @@ impl Work<'_> {
     }
 
     /// A line by whichever way still leads in: the target's, or the port and the users that the tasks declare.
-    async fn come_in(&self) -> Result<Line, Stop> {
+    pub(super) async fn come_in(&self) -> Result<Line, Stop> {
         let declared = way::declared(&self.job.tasks);
         let mut own = None;
         for target in way::ports(&self.job.target, &declared) {

@@ -6,12 +6,13 @@ use std::time::Instant;
 use super::guard::GuardError;
 use super::line::{Line, LineError};
 use super::probe::{ProbeError, look_and_plan};
-use super::record::{self, JournalEntry, JournalStep};
+use super::record::JournalStep;
 use super::steps::{self, Ended};
 use super::{Consented, Job, Mode, Outcome, Review, Run, Teller};
 use crate::base::Exit;
 use crate::base::event::{EventKind, Failure, Tally, Verdict};
 use crate::machine::{Machine, Question, Session, SshLogin, Unknown};
+use crate::plan::undo::KeptStep;
 use crate::plan::{self, HostPlan, Segment, Step};
 use crate::ssh::{ConnectError, HeldShell, SessionError};
 
@@ -107,7 +108,11 @@ pub(super) struct Work<'a> {
     pub(super) teller: Teller,
     tally: Tally,
     /// Steps that were done, for the journal.
-    done: Vec<JournalStep>,
+    pub(super) done: Vec<JournalStep>,
+    /// What leads back from each of them, where anything is to be taken back.
+    pub(super) kept: Vec<Option<KeptStep>>,
+    /// The same for the steps that are being done.
+    pub(super) doing: Vec<Option<KeptStep>>,
     /// Whether the question about the plan was put.
     planned: bool,
 }
@@ -115,7 +120,8 @@ pub(super) struct Work<'a> {
 impl<'a> Work<'a> {
     pub(super) fn new(job: Job, run: &'a Run) -> Self {
         let teller = Teller::new(run, Some(&job.target.name));
-        Self { job, run, teller, tally: Tally::default(), done: Vec::new(), planned: false }
+        let (done, kept, doing) = (Vec::new(), Vec::new(), Vec::new());
+        Self { job, run, teller, tally: Tally::default(), done, kept, doing, planned: false }
     }
 
     async fn go(&mut self) -> Result<Exit, Stop> {
@@ -124,6 +130,7 @@ impl<'a> Work<'a> {
         let mut line = self.arrive().await.map_err(Stop::before_any_change)?;
         let (machine, plan) = self.first_look(&mut line).await.map_err(Stop::before_any_change)?;
         self.no_fights(&plan)?;
+        self.tell_what_stays(&plan).await;
         self.tell_plan(&plan, &BTreeSet::new()).await;
         let exit = match self.run.mode {
             Mode::Check => {
@@ -197,6 +204,17 @@ impl<'a> Work<'a> {
         let tasks = plan.tasks.iter().filter(|task| !settled.contains(&task.shown.task));
         let tasks = tasks.map(|task| task.shown.clone()).collect();
         self.teller.tell(EventKind::Planned { tasks, findings: plan.findings.clone() }).await;
+    }
+
+    /// Of an undo: what is not taken back, and why. That is no detail.
+    async fn tell_what_stays(&self, plan: &HostPlan) {
+        if plan::undo::run_of(&self.job.tasks).is_none() {
+            return;
+        }
+        for task in plan.tasks.iter().filter(|task| task.shown.verdict == Verdict::Skipped) {
+            let text = format!("{}: {}", task.shown.name, task.shown.why);
+            self.teller.tell(EventKind::Note { text }).await;
+        }
     }
 
     fn checked(&mut self, plan: &HostPlan) -> Exit {
@@ -293,9 +311,12 @@ impl<'a> Work<'a> {
                 return Err(interrupted());
             }
             let was = matches!(segment, Segment::Guarded(_)).then(|| model.clone());
+            self.doing.clear();
             for step in steps {
                 let by = Unknown { task: step.task, name: step.name.clone() };
+                let before = model.clone();
                 model.perform(&by, |machine| step.action.effect(machine));
+                self.doing.push(KeptStep::of(step, &before, &model));
             }
             match was {
                 None => {
@@ -308,28 +329,6 @@ impl<'a> Work<'a> {
             count += steps.len();
         }
         Ok(())
-    }
-
-    /// How many steps the journal knows.
-    pub(super) fn remembered(&self) -> usize {
-        self.done.len()
-    }
-
-    /// The steps behind the first `count` were taken back.
-    pub(super) fn forget_behind(&mut self, count: usize) {
-        self.done.truncate(count);
-    }
-
-    /// Notes for the journal which of `steps` were done.
-    pub(super) fn remember(&mut self, steps: &[Step], ended: &Ended) {
-        let done = match ended {
-            Ended::Done => steps.len(),
-            Ended::Stopped(index) | Ended::Lost(index, _) => *index,
-            Ended::Failed(_, index) => *index,
-        };
-        self.done.extend(
-            steps.iter().take(done).map(|step| JournalStep { task: step.name.clone(), action: step.action.summary() }),
-        );
     }
 
     /// The tasks that change again because the run has come in by another way than it was planned over: who comes in
@@ -422,25 +421,6 @@ impl<'a> Work<'a> {
             now.tasks.iter().filter(|task| matches!(task.shown.verdict, Verdict::InSync | Verdict::Skipped)).count();
         stop.failure.state =
             Some(format!("{right} of {} tasks are as declared now; the others are not done", now.tasks.len()));
-    }
-
-    async fn write_journal(&mut self, shell: &mut HeldShell, exit: &Result<Exit, Stop>) {
-        if self.done.is_empty() {
-            return;
-        }
-        let entry = JournalEntry {
-            v: 1,
-            operator: self.run.operator.clone(),
-            version: self.run.version.clone(),
-            playbooks: self.job.playbooks.as_str().to_owned(),
-            done: std::mem::take(&mut self.done),
-            exit: exit.as_ref().map_or_else(|stop| stop.exit, |exit| *exit),
-            failure: exit.as_ref().err().map(|stop| stop.failure.what.clone()),
-        };
-        if !matches!(record::write(shell, &entry).await, Ok(true)) {
-            let text = "the run could not be written into the host's journal (/var/lib/bedplate/journal.jsonl)".into();
-            self.teller.tell(EventKind::Note { text }).await;
-        }
     }
 }
 

@@ -83,3 +83,26 @@ host_journal() {
 host_journal_read() {
 	[ ! -r /var/lib/bedplate/journal.jsonl ] || tail -n 1000 -- /var/lib/bedplate/journal.jsonl
 }
+
+# host_keep RUN TEXT: keep what leads back from a run, for root alone; the last ten are.
+host_keep() {
+	host_folder=/var/lib/bedplate/undo
+	if ! mkdir -p "$host_folder" || ! chmod 0700 /var/lib/bedplate "$host_folder"; then return 1; fi
+	if ! printf '%s' "$2" >"$host_folder/part" || ! sync -- "$host_folder/part" ||
+		! mv -f -T -- "$host_folder/part" "$host_folder/$1.json"; then
+		rm -f -- "$host_folder/part"
+		return 1
+	fi
+	# shellcheck disable=SC2012 # the names are bedplate's own
+	ls -1t -- "$host_folder" | tail -n +11 | while read -r host_name; do
+		rm -f -- "$host_folder/$host_name"
+	done
+}
+
+# host_kept RUN: what is kept of a run; of the last one, if RUN is empty.
+host_kept() {
+	host_name=$1.json
+	# shellcheck disable=SC2012 # the names are bedplate's own
+	[ -n "$1" ] || host_name=$(ls -1t -- /var/lib/bedplate/undo 2>/dev/null | head -n 1)
+	[ -n "$host_name" ] && [ -f "/var/lib/bedplate/undo/$host_name" ] && cat -- "/var/lib/bedplate/undo/$host_name"
+}

@@ -25,11 +25,13 @@ pub mod jobs;
 mod line;
 mod probe;
 pub mod record;
+mod remember;
 pub mod reviewed;
 pub mod saved;
 mod steps;
 #[cfg(test)]
 mod testing;
+pub mod undo;
 mod way;
 
 pub use consent::{Consent, Consented};

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::Exit;
 use crate::machine::session::SESSION;
+use crate::plan::undo::KeptStep;
 use crate::shell::{Batch, Call, Library, Mode};
 use crate::ssh::{HeldShell, SessionError};
 
@@ -82,6 +83,12 @@ pub struct JournalEntry {
     /// The failure in one line, if it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// By which name `undo` finds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<String>,
+    /// The run that it took back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub undoes: Option<String>,
 }
 
 /// One action that was done.
@@ -99,6 +106,32 @@ pub async fn write(shell: &mut HeldShell, entry: &JournalEntry) -> Result<bool, 
     let call = Call::new(&HOST, "host_journal").arg(line);
     let results = shell.run(&Batch::new(Mode::Hold, vec![call]), &mut |_| {}).await?;
     Ok(results.first().is_some_and(|result| result.status == 0))
+}
+
+/// The steps of one run, with what leads back from them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeptRun {
+    /// Version of this form.
+    pub v: u32,
+    /// Its name.
+    pub run: String,
+    /// Its steps, in the order in which they were done.
+    pub steps: Vec<KeptStep>,
+}
+
+/// Keeps `run` on the host, to be undone; the last ten are. Gives whether there was room.
+pub async fn keep(shell: &mut HeldShell, run: &KeptRun) -> Result<bool, SessionError> {
+    let Ok(text) = serde_json::to_string(run) else { return Ok(false) };
+    let call = Call::new(&HOST, "host_keep").arg(run.run.as_str()).arg(text);
+    let results = shell.run(&Batch::new(Mode::Hold, vec![call]), &mut |_| {}).await?;
+    Ok(results.first().is_some_and(|result| result.status == 0))
+}
+
+/// What the host keeps of `run`, or of the last one. `None`: of that it keeps nothing, or nothing that can be read.
+pub async fn kept(shell: &mut HeldShell, run: Option<&str>) -> Result<Option<KeptRun>, SessionError> {
+    let call = Call::new(&HOST, "host_kept").arg(run.unwrap_or_default());
+    let results = shell.run(&Batch::new(Mode::Probe, vec![call]), &mut |_| {}).await?;
+    Ok(results.first().and_then(|result| serde_json::from_slice(&result.body).ok()))
 }
 
 /// The last thousand runs, oldest first. Lines that are not of this form are left out.

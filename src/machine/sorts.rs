@@ -160,6 +160,17 @@ macro_rules! sorts {
                 }
             }
 
+            /// What is known of `questions` alone.
+            pub fn only(&self, questions: &BTreeSet<Question>) -> Machine {
+                let mut part = Machine::default();
+                $(for (question, answer) in &self.$slot {
+                    if questions.contains(&Question::$sort(question.clone())) {
+                        part.$slot.insert(question.clone(), answer.clone());
+                    }
+                })*
+                part
+            }
+
             pub(super) fn absorb_slots(&mut self, other: Machine) {
                 $(self.$slot.extend(other.$slot);)*
             }

@@ -15,6 +15,7 @@ pub mod fold;
 mod late;
 pub mod segment;
 mod table;
+pub mod undo;
 
 pub use compile::{HostTasks, compile};
 pub use fold::{HostPlan, PlannedTask, Step, plan};

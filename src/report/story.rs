@@ -309,7 +309,7 @@ impl Story {
 
     /// Whether changes are only looked for, not made.
     pub(super) fn is_check(&self) -> bool {
-        self.command == "check"
+        self.command == "check" || (self.command == "undo" && self.arguments.iter().any(|word| word == "--check"))
     }
 
     /// `bedplate VERB` with this run's arguments, as one would type it: a plan that a check has saved is what an apply
@@ -320,6 +320,7 @@ impl Story {
         while let Some(word) = arguments.next() {
             match (word.as_str(), verb) {
                 ("--plan", "check") => drop(arguments.next()),
+                ("--check", "undo") => {}
                 ("--save", "apply") => words.push("--plan".to_owned()),
                 _ => words.push(quoted(word)),
             }

@@ -143,8 +143,8 @@ fn totals(story: &Story) -> String {
 
 /// What to do next, a sentence each.
 fn next_steps(story: &Story) -> Vec<String> {
-    let check = story.is_check();
-    if !check && story.command != "apply" {
+    let (check, undo) = (story.is_check(), story.command == "undo");
+    if !check && !undo && story.command != "apply" {
         return Vec::new();
     }
     let command = |verb: &str| unbroken(&format!("`{}`", story.command_line(verb)));
@@ -159,7 +159,7 @@ fn next_steps(story: &Story) -> Vec<String> {
     let tally = story.tally();
     let mut said = Vec::new();
     if check {
-        said.extend(after_check(tally, &command("apply")));
+        said.extend(after_check(tally, &command(if undo { "undo" } else { "apply" })));
     }
     if ended(Exit::GuardRestored) {
         said.push("What the guard covers is as it was before.".to_owned());
@@ -179,8 +179,15 @@ fn next_steps(story: &Story) -> Vec<String> {
         said.push(format!("What is refused needs your decision: see above, then run {again} again."));
     } else if !check && tally.changed > 0 {
         let holds = |h: &HostStory| h.tally().changed == 0 || h.differs.as_ref().is_some_and(Vec::is_empty);
-        let what = if story.hosts.iter().all(holds) { "Applied and verified." } else { "Applied." };
-        said.push(format!("{what} {} tells when it drifts.", command("check")));
+        let verified = story.hosts.iter().all(holds);
+        said.push(match (undo, verified) {
+            (true, true) => "Undone and verified.".to_owned(),
+            (true, false) => "Undone.".to_owned(),
+            (false, true) => format!("Applied and verified. {} tells when it drifts.", command("check")),
+            (false, false) => format!("Applied. {} tells when it drifts.", command("check")),
+        });
+    } else if undo && said.is_empty() {
+        said.push("There is nothing to undo.".to_owned());
     } else if said.is_empty() {
         said.push(if tally.findings > 0 {
             "All that is declared is in sync; what is unmanaged is yours to judge.".to_owned()

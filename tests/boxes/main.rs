@@ -36,5 +36,6 @@ mod support;
 mod timing;
 #[path = "../tools/mod.rs"]
 mod tools;
+mod undo;
 mod unmanaged;
 mod volumes;
