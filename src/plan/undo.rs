@@ -9,8 +9,11 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 use super::{Declaration, Step, Task};
+use crate::action::file::Content;
 use crate::action::unit::Verb;
-use crate::action::{Action, LoadUnit, Undo};
+use crate::action::{Action, LoadUnit, RemovePath, Undo, WriteFile};
+use crate::base::Diff;
+use crate::base::name::AbsPath;
 use crate::machine::loaded::LoadedState;
 use crate::machine::{Blocked, Machine, Question};
 use crate::resource::{Change, Declared, Plan, WayIn};
@@ -140,6 +143,36 @@ impl TakeBack {
     }
 }
 
+/// An action as the plan shows it: files with what changes in them.
+fn shown(action: &Action, machine: &Machine) -> Vec<Change> {
+    let text = |path: &AbsPath, before: Option<&str>, after: Option<&str>| Diff::Text {
+        path: path.to_string(),
+        before: before.map(str::to_owned),
+        after: after.map(str::to_owned),
+    };
+    let now = |path: &AbsPath| machine.file(path).ok().and_then(|state| state.content());
+    let change = Change::by(action.clone());
+    match action {
+        Action::WriteFile(WriteFile { path, content: Content::Text(after), .. }) => match now(path) {
+            Some(before) => vec![change.diff(text(path, Some(before), Some(after)))],
+            None => vec![change],
+        },
+        Action::RemovePath(RemovePath { path, .. }) => match now(path) {
+            Some(before) => vec![change.diff(text(path, Some(before), None))],
+            None => vec![change],
+        },
+        Action::ConfigureSshd(sshd) => {
+            let files = sshd.files.iter().map(|file| Change {
+                summary: format!("write {}", file.path),
+                diff: Some(text(&file.path, file.before.as_deref(), file.after.as_deref())),
+                actions: Vec::new(),
+            });
+            files.chain([change]).collect()
+        }
+        _ => vec![change],
+    }
+}
+
 impl Declared for TakeBack {
     fn name(&self) -> &'static str {
         PLAYBOOK
@@ -174,7 +207,7 @@ impl Declared for TakeBack {
         if !self.is(machine, &self.step.after)? {
             return Ok(Plan::skipped(format!("left alone: {what}: what it made has changed since")));
         }
-        Ok(Plan::changes(actions.iter().cloned().map(Change::by).collect(), ""))
+        Ok(Plan::changes(actions.iter().flat_map(|action| shown(action, machine)).collect(), ""))
     }
 
     fn way_in(&self) -> Option<WayIn> {

@@ -85,7 +85,8 @@ fn taken_back(suite: Suite) {
     assert!(told.contains("can not be undone: install tree"), "{told}");
     assert!(told.contains("left alone: write /srv/theirs: what it made has changed since"), "{told}");
     let told = rig.run("undo", &["--check"]).exits(2).stdout;
-    assert!(told.contains("to change") && told.contains("Run `bedplate undo"), "{told}");
+    assert!(told.contains("16 to change") && told.contains("`bedplate undo root@"), "{told}");
+    assert!(told.contains("-new") && told.contains("+old") && told.contains("-X11Forwarding no"), "{told}");
     rig.run("undo", &[]).exits(4);
     let unknown = rig.run("undo", &["0badcafe", "--yes", "--json"]).exits(4);
     assert!(unknown.stdout.contains("the host keeps nothing of a run 0badcafe"), "{}", unknown.stdout);
