@@ -197,6 +197,12 @@ const TABLE: &[Brings] = &[
         ..NOTHING
     },
     Brings { packages: &["acct"], units: &[("acct.service", After::Unknown)], ..NOTHING },
+    Brings {
+        packages: &["zram-tools"],
+        units: &[("zramswap.service", After::Unknown)],
+        makes: &["/etc/default/zramswap"],
+        ..NOTHING
+    },
     Brings { packages: &["debsums"], makes: &["/etc/default/debsums"], ..NOTHING },
     Brings { packages: &["libpam-tmpdir"], makes: &["/etc/pam.d/common-session"], ..NOTHING },
     Brings {

@@ -39,7 +39,8 @@ mount_probe() {
 		if [ -h "$mount_path" ]; then
 			bp_field other
 		elif [ -d "$mount_path" ]; then
-			if mount_is_empty "$mount_path"; then bp_field empty; else bp_field full; fi
+			# What is on a mounted file system is nobody's concern here: a new xfs is empty, a new ext4 is not.
+			if [ -z "$mount_found" ] && mount_is_empty "$mount_path"; then bp_field empty; else bp_field full; fi
 			if [ -z "$mount_found" ]; then
 				mount_flags=$(lsattr -d -- "$mount_path")
 				case ${mount_flags%% *} in

@@ -36,6 +36,7 @@ mod support;
 mod timing;
 #[path = "../tools/mod.rs"]
 mod tools;
+mod ubuntu_like;
 mod undo;
 mod unmanaged;
 mod volumes;

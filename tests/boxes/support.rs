@@ -85,6 +85,14 @@ impl Rig {
         Ran::of(&self.command(&words).output().expect("the program runs"))
     }
 
+    /// The same by another login than root's.
+    pub(crate) fn run_as(&self, user: &str, verb: &str, more: &[&str]) -> Ran {
+        let mut words = self.words(verb, more);
+        words[1] = format!("{user}@{}", self.sandbox.ipv4());
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        Ran::of(&self.command(&words).output().expect("the program runs"))
+    }
+
     /// The same at a terminal, where each of `answers` is typed once its question stands there. What is printed counts
     /// as standard output.
     pub(crate) fn typed(&self, verb: &str, more: &[&str], answers: &[(&str, &str)]) -> Ran {

@@ -29,6 +29,22 @@ fn tool(words: &[&str]) {
     assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// Partitions of a loop device outlive it: taken back when this goes, after the box.
+#[derive(Default)]
+struct Partitions(Option<String>);
+
+impl Drop for Partitions {
+    fn drop(&mut self) {
+        if let Some(disk) = &self.0 {
+            // It complains that the device is gone, and does it.
+            let _ = Command::new("partx")
+                .args(["--delete", "--nr", "1", disk])
+                .stderr(std::process::Stdio::null())
+                .status();
+        }
+    }
+}
+
 /// The one partition of a disk, with an xfs on it, as the box sees it; `by_id` is the name of the disk.
 fn partitioned(bench: &Bench, disk: &str, by_id: &str) -> String {
     bench.inside("apt-get update -qq && apt-get install -y -q fdisk xfsprogs >/dev/null 2>&1");
@@ -48,11 +64,13 @@ fn partitioned(bench: &Bench, disk: &str, by_id: &str) -> String {
 #[test]
 #[ignore = "full tier: names of providers, partitions, exchanged disks"]
 fn volumes_by_the_names_of_providers() {
+    let mut partitions = Partitions::default();
     let mut bench = Bench::up(Suite::Bookworm, &[]);
     let mut nodes = Vec::new();
     for (number, (name, _)) in NAMES.iter().enumerate() {
         nodes.push(bench.sandbox.attach_disk(if number == 3 { 400 } else { 64 }, Some(name)).expect("a disk"));
     }
+    partitions.0 = Some(nodes[3].clone());
     let part = partitioned(&bench, &nodes[3], NAMES[3].0);
     for (number, (name, _)) in NAMES.iter().enumerate() {
         let part = if number == 3 { "-part1" } else { "" };
@@ -103,8 +121,6 @@ fn volumes_by_the_names_of_providers() {
     bench.inside(&format!("ln -sfn {} /dev/disk/by-id/{} && mount -a", nodes[2], NAMES[2].0));
     assert_eq!(bench.check().exits(Exit::Done).open(), []);
     assert_eq!(bench.inside("cat /mnt/data[0-3]/row"), "row\n".repeat(4));
-    bench.inside("umount /mnt/data3");
-    tool(&["partx", "--delete", &nodes[3]]);
 }
 
 #[test]
@@ -181,4 +197,49 @@ fn swap_on_xfs_and_btrfs() {
         bench.inside(&format!("! test -e {path} && umount /mnt/{kind}-{name}"));
         bench.tasks.pop();
     }
+}
+
+/// The machine's one device of compressed memory, given back when this goes.
+struct Zram;
+
+impl Drop for Zram {
+    fn drop(&mut self) {
+        let _ = Command::new("swapoff").arg("/dev/zram0").status();
+        let _ = std::fs::write("/sys/block/zram0/reset", "1");
+    }
+}
+
+#[test]
+#[ignore = "full tier: by choice, and of the machine's one such device"]
+fn swap_in_compressed_memory() {
+    let number = std::fs::read_to_string("/sys/block/zram0/dev").expect("this test needs a kernel with zram");
+    assert_eq!(std::fs::read_to_string("/sys/block/zram0/disksize").expect("its size").trim(), "0", "it is in use");
+    let _zram = Zram;
+    let rig = super::support::Rig::up(Suite::Bookworm);
+    // The device is this machine's, and built into its kernel: the module that the box has not is there already.
+    rig.inside(&format!("mknod /dev/zram0 b {}", number.trim().replace(':', " ")));
+    rig.inside(
+        "printf '#!/bin/sh\\ncase \"$*\" in *-r*) echo 1 >/sys/block/zram0/reset ;; esac\\n' >/usr/local/sbin/modprobe && \
+         chmod 755 /usr/local/sbin/modprobe",
+    );
+    let more = |percent: &str| {
+        let words = ["--set", "zram=true", "--set", percent, "--tags", "zram"];
+        words.map(str::to_owned)
+    };
+    let run = |verb: &str, percent: &str| {
+        let words = more(percent);
+        rig.run(verb, &words.each_ref().map(String::as_str))
+    };
+    run("apply", "zram_percent=1").exits(0);
+    run("check", "zram_percent=1").exits(0);
+    let on = |rig: &super::support::Rig| rig.inside("grep ^/dev/zram0 /proc/swaps");
+    let small = on(&rig);
+    run("check", "zram_percent=2").exits(2);
+    run("apply", "zram_percent=2").exits(0);
+    let size = |line: &str| line.split_whitespace().nth(2).and_then(|text| text.parse::<u64>().ok()).expect("a size");
+    assert!(size(&on(&rig)) > size(&small) * 3 / 2, "{small} {}", on(&rig));
+    rig.inside("systemctl stop zramswap");
+    run("check", "zram_percent=2").exits(2);
+    run("apply", "zram_percent=2").exits(0);
+    rig.inside("systemctl stop zramswap");
 }
