@@ -169,7 +169,7 @@ mod tests {
             ("packages", "\n  install (list of string, required)\n"),
             ("swap_size", "variable swap_size (string, of playbook swap)"),
             ("ssh_settings", "\n  X11Forwarding = false\n"),
-            ("20-swap", "\nVariables\n  swap_size   Size of the swap file"),
+            ("20-swap", "\nVariables\n  swap_size     Size of the swap file"),
         ] {
             let page = page(name);
             assert!(page.contains(part), "{name}: {page}");
