@@ -293,7 +293,8 @@ mod tests {
         let earlier = Earlier { host: "web1", tasks: &other, findings: std::slice::from_ref(&finding) };
         let mut alike = plan.clone();
         alike.changes[0].summary = "write it".into();
-        let lines = body(&[&plan, &short, &alike], &[finding.clone()], &[earlier], PAPER, DETAIL).join("\n");
+        let lines =
+            body(&[&plan, &short, &alike], std::slice::from_ref(&finding), &[earlier], PAPER, DETAIL).join("\n");
         assert_eq!(lines.matches("      as on web1").count(), 1, "{lines}");
         assert!(
             lines.contains("60 → 10") && lines.contains("write it") && lines.contains("odd: as on web1"),
