@@ -62,6 +62,8 @@ impl Span {
 
 /// Most characters in a line of help.
 const WIDTH: usize = 100;
+/// What may stand before a line of help: room for line numbers of four digits, and `= help: `.
+const BEFORE_HELP: usize = 14;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,8 +121,8 @@ impl Diagnostic {
         self
     }
 
-    /// Draws the mistake with its source lines. `colour` adds terminal colours.
-    pub fn render(&self, colour: bool) -> String {
+    /// Draws the mistake with its source lines, help in lines of at most `width` cells. `colour` adds terminal colours.
+    fn render_within(&self, colour: bool, width: usize) -> String {
         let level = match self.severity {
             Severity::Error => Level::ERROR,
             Severity::Warning => Level::WARNING,
@@ -128,7 +130,7 @@ impl Diagnostic {
         let title = level.primary_title(self.message.as_str());
         let snippets = self.snippets();
         let mut group = if snippets.is_empty() { Group::with_title(title) } else { title.elements(snippets) };
-        let help: Vec<String> = self.help.iter().map(|help| wrapped(help)).collect();
+        let help: Vec<String> = self.help.iter().map(|help| wrapped(help, width)).collect();
         for help in &help {
             group = group.element(Level::HELP.message(help.as_str()));
         }
@@ -162,14 +164,15 @@ impl Diagnostic {
     }
 }
 
-/// Long lists of names in lines that fit a terminal.
-fn wrapped(text: &str) -> String {
+/// Long lists of names in lines of at most `width` cells, with what stands before help.
+fn wrapped(text: &str, width: usize) -> String {
+    let most = width.saturating_sub(BEFORE_HELP).clamp(20, WIDTH);
     let mut lines = String::new();
     let mut width = 0;
     for word in text.split(' ') {
         let length = word.chars().count();
         if width > 0 {
-            let full = width + 1 + length > WIDTH;
+            let full = width + 1 + length > most;
             lines.push(if full { '\n' } else { ' ' });
             width = if full { 0 } else { width + 1 };
         }
@@ -263,7 +266,12 @@ impl Diagnostics {
 
     /// All of them drawn, one after the other.
     pub fn render(&self, colour: bool) -> String {
-        self.all.iter().map(|d| d.render(colour)).collect::<Vec<_>>().join("\n")
+        self.render_within(colour, WIDTH + BEFORE_HELP)
+    }
+
+    /// The same, for a terminal of `width` cells.
+    pub fn render_within(&self, colour: bool, width: usize) -> String {
+        self.all.iter().map(|d| d.render_within(colour, width)).collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -284,13 +292,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn help_keeps_to_the_width_of_the_terminal() {
+        let mut found = Diagnostics::new();
+        found.push(Diagnostic::error("e").help("one of these many words ".repeat(12)));
+        for width in [60, 80, 200] {
+            let widest = found.render_within(false, width).lines().map(|line| line.chars().count()).max();
+            assert!(widest.is_some_and(|widest| widest <= width), "{widest:?} of {width}");
+        }
+    }
+
+    #[test]
     fn draws_the_line_with_the_fix() {
         let source = Source::new("playbooks/base.toml", "[[task]]\nname = \"x\"\nsysctl = { persit = false }\n");
         let start = source.text.find("persit").unwrap();
         let drawn = Diagnostic::error("unknown key `persit` in `sysctl`")
             .at(Span::new(&source, start..start + 6), "not a key of `sysctl`")
             .help("did you mean `persist`?")
-            .render(false);
+            .render_within(false, 114);
         assert!(drawn.contains("error: unknown key `persit`"), "{drawn}");
         assert!(drawn.contains("playbooks/base.toml:3:12"), "{drawn}");
         assert!(drawn.contains("^^^^^^ not a key of `sysctl`"), "{drawn}");
@@ -304,7 +322,7 @@ mod tests {
         let drawn = Diagnostic::error("two tasks fight")
             .at(Span::new(&one, 0..5), "wants 1")
             .also(Span::new(&other, 0..6), "wants 2")
-            .render(false);
+            .render_within(false, 114);
         assert!(drawn.contains("a.toml:1:1") && drawn.contains("b.toml:1:1"), "{drawn}");
     }
 
@@ -312,7 +330,7 @@ mod tests {
     fn a_range_outside_the_text_does_not_panic() {
         let source = Source::new("x", "äö");
         for range in [0..99, 1..1, 3..4, 98..99] {
-            let _ = Diagnostic::error("e").at(Span::new(&source, range), "").render(true);
+            let _ = Diagnostic::error("e").at(Span::new(&source, range), "").render_within(true, 80);
         }
         assert_eq!(source.place(99), (1, 3));
     }

@@ -4,7 +4,7 @@
 use std::io::Write as _;
 use std::path::Path;
 
-use super::colour_on_errors;
+use super::drawn;
 use crate::base::diagnostic::{Diagnostic, Severity};
 use crate::base::event::{self, Event, EventKind, Mistake};
 use crate::base::{Diagnostics, Exit};
@@ -92,11 +92,7 @@ fn mistake(diagnostic: &Diagnostic) -> Mistake {
 
 impl From<Diagnostics> for Failed {
     fn from(diagnostics: Diagnostics) -> Self {
-        Self {
-            text: diagnostics.render(colour_on_errors()),
-            exit: Exit::BadInput,
-            mistakes: diagnostics.iter().map(mistake).collect(),
-        }
+        Self { text: drawn(&diagnostics), exit: Exit::BadInput, mistakes: diagnostics.iter().map(mistake).collect() }
     }
 }
 

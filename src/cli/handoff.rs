@@ -21,6 +21,7 @@ pub(super) fn run(command: &Handoff, output: &Output) -> Result<u8, Failed> {
         if asked.selection.show_script {
             return prepare::show_actions(&asked.jobs, &asked.selection).await.map(Exit::code);
         }
+        prepare::warn(&asked.jobs.warnings);
         title(1, "apply");
         let manner = prepare::Manner {
             mode: Mode::Apply,

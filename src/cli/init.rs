@@ -76,7 +76,7 @@ fn from_kamal(command: &Init) -> Result<Kamal, Failed> {
         return Err(found.into());
     }
     if !found.is_empty() {
-        note(found.render(super::colour_on_errors()).trim_end());
+        note(super::drawn(&found).trim_end());
     }
     let mended = deploy::mended(&disk, command.destination.as_deref(), &env);
     Ok(Kamal { filled, mended, hooks })

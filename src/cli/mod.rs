@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::base::Exit;
+use crate::base::{Diagnostics, Exit};
 use crate::base::name::HostName;
 use crate::playbook::setting::Setting;
 use crate::report;
@@ -150,9 +150,10 @@ fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// Whether diagnostics may use colour.
-fn colour_on_errors() -> bool {
-    report::Terminal::here().style(&report::Settings::default()).notes.colour
+/// Mistakes as they are drawn on this process's terminal.
+fn drawn(found: &Diagnostics) -> String {
+    let paper = report::Terminal::here().style(&report::Settings::default()).notes;
+    found.render_within(paper.colour, paper.width)
 }
 
 /// A runtime for commands that talk to hosts.

@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::arguments::{Output, Selection};
 use super::prompt::Terminal;
-use super::{Failed, colour_on_errors, note, say};
-use crate::base::Exit;
+use super::{Failed, drawn as shown, note, say};
 use crate::base::name::HostName;
+use crate::base::{Diagnostics, Exit};
 use crate::engine::jobs::{Jobs, Wanted};
 use crate::engine::record::Operator;
 use crate::engine::saved::{self, SavedFacts};
@@ -57,6 +57,20 @@ impl Manner {
 
 /// Reads inventory and playbooks for `selection`, and shows warnings. Errors: every mistake found.
 pub(super) async fn read(selection: &Selection) -> Result<Jobs, Failed> {
+    let jobs = read_silently(selection).await?;
+    warn(&jobs.warnings);
+    Ok(jobs)
+}
+
+/// Shows warnings.
+pub(super) fn warn(warnings: &Diagnostics) {
+    if !warnings.is_empty() {
+        note(shown(warnings).trim_end());
+    }
+}
+
+/// The same without showing warnings.
+pub(super) async fn read_silently(selection: &Selection) -> Result<Jobs, Failed> {
     let me = Myself::detect();
     let config = match &selection.login.ssh_config {
         None => SshConfig::usual(me),
@@ -85,11 +99,7 @@ pub(super) async fn read(selection: &Selection) -> Result<Jobs, Failed> {
     if let Some(missing) = wanted.keys.iter().find(|key| !key.starts_with('~') && !Path::new(key).exists()) {
         return Err(Failed::input(format!("there is no private key {missing}")).help("look at the path after `--key`"));
     }
-    let jobs = jobs::jobs(&wanted, &config).await?;
-    if !jobs.warnings.is_empty() {
-        note(jobs.warnings.render(colour_on_errors()).trim_end());
-    }
-    Ok(jobs)
+    Ok(jobs::jobs(&wanted, &config).await?)
 }
 
 /// What the command line said about hosts and tasks, as it would be typed again, without secrets.

@@ -15,15 +15,15 @@ use crate::playbook::Disk;
 /// Runs the command.
 pub(super) fn run(command: &Ready, output: &Output) -> Result<Exit, Failed> {
     super::runtime()?.block_on(async {
-        let Asked { jobs, selection, app, candidates } = asked(&command.selection).await?;
-        if selection.show_script {
-            for (job, candidate) in jobs.jobs.iter().zip(&candidates) {
-                let script = handoff::script(&app, &candidate.groups);
+        let asked = asked(&command.selection).await?;
+        prepare::warn(&asked.warnings);
+        if asked.selection.show_script {
+            for (job, candidate) in asked.jobs.jobs.iter().zip(&asked.candidates) {
+                let script = handoff::script(&asked.app, &candidate.groups);
                 say(&format!("# {}: asks what Kamal's user finds; changes nothing\n{script}\n", job.target.name));
             }
             return Ok(Exit::Done);
         }
-        let asked = Asked { jobs, selection, app, candidates };
         Ok(gate(asked, output).await?.exit)
     })
 }
@@ -33,6 +33,8 @@ pub(super) struct Asked {
     pub(super) jobs: Jobs,
     pub(super) selection: Selection,
     pub(super) app: App,
+    /// What is odd in the files, without what the gate tells.
+    pub(super) warnings: Diagnostics,
     candidates: Vec<Login>,
 }
 
@@ -50,21 +52,26 @@ pub(super) async fn asked(selection: &Selection) -> Result<Asked, Failed> {
         // There it says which app is meant, and not which hosts.
         selection.destination = None;
     }
-    let mut jobs = prepare::read(&selection).await?;
+    let mut jobs = prepare::read_silently(&selection).await?;
     let deploy = match jobs.read.deploy.take() {
         Some(deploy) => Some(deploy),
         None => beside(destination.as_deref(), &jobs)?,
     };
+    let mut warnings = Diagnostics::new();
+    // What Kamal refuses is among the gate's own lines.
+    let rejected = deploy.as_ref().map(deploy::rejected).unwrap_or_default();
+    let others = jobs.warnings.iter().filter(|warning| !rejected.iter().any(|other| other == *warning));
+    others.for_each(|warning| warnings.push(warning.clone()));
     let app = App { deploy, folder: jobs.read.folder.clone(), make_known: false };
     let users = jobs.settings.iter().map(|(host, _)| user(&jobs, &app, host.as_str()));
     let groups = jobs.read.hosts.iter().map(|host| host.groups.clone());
     let candidates = users.zip(groups).map(|(user, groups)| Login { user, groups }).collect();
-    Ok(Asked { jobs, selection, app, candidates })
+    Ok(Asked { jobs, selection, app, candidates, warnings })
 }
 
 /// Looks, and draws it.
 pub(super) async fn gate(asked: Asked, output: &Output) -> Result<Gate, Failed> {
-    let Asked { jobs, selection, app, candidates } = asked;
+    let Asked { jobs, selection, app, candidates, .. } = asked;
     let manner = prepare::Manner::look("ready");
     let seen = Arc::new(Mutex::new(None));
     let kept = seen.clone();
