@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::base::{Diagnostics, Exit};
 use crate::base::name::HostName;
+use crate::base::{Diagnostics, Exit};
 use crate::playbook::setting::Setting;
 use crate::report;
 
