@@ -116,7 +116,7 @@ pub struct Device {
     pub cut_off: bool,
     /// The disk that it is the last partition of, where there is room behind it.
     #[serde(default)]
-    pub behind: Option<Behind>,
+    pub behind: Option<Box<Behind>>,
 }
 
 /// Room behind the last partition of a disk.
@@ -131,11 +131,12 @@ pub struct Behind {
 }
 
 /// Room that is worth growing a partition for.
-fn behind(text: &str, size: u64) -> Option<Behind> {
+fn behind(text: &str, size: u64) -> Option<Box<Behind>> {
     let mut words = text.split(' ');
     let (partition, bytes) = (words.next()?.parse().ok()?, words.next()?.parse::<u64>().ok()?);
     let mib = unused(size.checked_add(bytes)?, size);
-    (mib > 0).then_some(Behind { disk: words.next()?.to_owned(), partition, mib })
+    let disk = words.next()?.to_owned();
+    (mib > 0).then(|| Box::new(Behind { disk, partition, mib }))
 }
 
 impl Fact for BlockDevice {
@@ -191,11 +192,8 @@ impl Fact for BlockDevice {
                     unused_mib: if kind.is_empty() { 0 } else { unused_mib },
                     marks,
                     cut_off,
-                    behind: (labelled && read_only && unused_mib > 0).then(|| Behind {
-                        disk: "/dev/loop0".into(),
-                        partition: 1,
-                        mib: 700,
-                    }),
+                    behind: (labelled && read_only && unused_mib > 0)
+                        .then(|| Box::new(Behind { disk: "/dev/loop0".into(), partition: 1, mib: 700 })),
                 })
             });
         let nodes = vec!["/dev/sdb".to_owned(), "/dev/sdc".to_owned()];

@@ -252,7 +252,7 @@ impl Volume {
 
     /// The partition, where there is room behind it; with the tool for it.
     fn grown_partition(&self, machine: &Machine, device: &Device) -> Result<Vec<Change>, Blocked> {
-        let Some(behind) = device.behind.clone() else { return Ok(Vec::new()) };
+        let Some(behind) = device.behind.as_deref().cloned() else { return Ok(Vec::new()) };
         let mut changes = Vec::new();
         if let Some(tool) = tool()
             && !machine.get(&tool)?.is_installed()
