@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ACTION, Access, Act, Saved, Undo};
 use crate::base::name::{AbsPath, UnitName, UserName};
-use crate::machine::sshd::{Config, SSHD, digest};
+use crate::machine::sshd::{Config, FOLDER, SSHD, digest};
 use crate::machine::{Machine, SshLogin, Sshd, SshdState};
 use crate::shell::{Call, Library};
 
@@ -70,15 +70,22 @@ impl Act for ConfigureSshd {
     }
 
     fn effect(&self, machine: &mut Machine) {
+        let mut turned = Vec::new();
         machine.update(&Sshd::Here, |state| {
             if let SshdState::Present(config) = state {
+                let was = config.include_line().is_some();
                 self.edit(config);
                 config.loaded = true;
+                if was != config.include_line().is_some() {
+                    turned = said_in_drop_ins(config);
+                }
             }
         });
         let logins: Vec<SshLogin> = machine.all::<SshLogin>().map(|(login, _)| login.clone()).collect();
         for login in logins {
-            let Some(meets) = self.meets.get(&login) else {
+            // Drop-ins that count again, or no longer, say more than was asked for.
+            let told = |meets: &&BTreeMap<String, String>| turned.iter().all(|keyword| meets.contains_key(keyword));
+            let Some(meets) = self.meets.get(&login).filter(told) else {
                 machine.forget(&login);
                 continue;
             };
@@ -144,6 +151,12 @@ impl ConfigureSshd {
     }
 }
 
+/// The keywords of all drop-ins.
+fn said_in_drop_ins(config: &Config) -> Vec<String> {
+    let drop_ins = config.files.keys().filter(|path| path.as_str().starts_with(FOLDER));
+    drop_ins.flat_map(|path| config.lines(path)).map(|line| line.keyword).collect()
+}
+
 /// Takes the groups of less than 3072 bits out of `/etc/ssh/moduli`; the list as it was is kept beside it. No running
 /// sshd has to be told: each login reads the list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -177,5 +190,54 @@ impl Act for PruneModuli {
 
     fn undo(&self, _: &Machine) -> Undo {
         Undo::Impossible("the list as it was is kept as /etc/ssh/moduli.before-bedplate")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::SshLoginState;
+    use crate::machine::sshd::MAIN;
+
+    /// The machine behind an edit of the main file, with a drop-in of somebody else's beside it.
+    fn behind(before: &str, after: &str, drop_in: &str) -> Machine {
+        let main = AbsPath::new(MAIN).unwrap();
+        let files = BTreeMap::from([
+            (main.clone(), before.to_owned()),
+            (AbsPath::new(format!("{FOLDER}/70-own.conf")).unwrap(), drop_in.to_owned()),
+        ]);
+        let config =
+            Config { files, loaded: true, socket_generator: false, short_moduli: false, defaults: BTreeMap::new() };
+        let state = SshLoginState {
+            settings: BTreeMap::from([("clientaliveinterval".to_owned(), "0".to_owned())]),
+            ports: BTreeSet::from([22]),
+            deaf: BTreeSet::new(),
+            groups: BTreeSet::new(),
+            broken: None,
+        };
+        let mut machine = Machine::default();
+        machine.set(Sshd::Here, SshdState::Present(config));
+        machine.set(SshLogin(None), state);
+        let meets = BTreeMap::from([("passwordauthentication".to_owned(), "no".to_owned())]);
+        let edit = FileEdit { path: main, before: Some(before.into()), after: Some(after.into()) };
+        let action = ConfigureSshd {
+            files: vec![edit],
+            meets: BTreeMap::from([(SshLogin(None), meets)]),
+            ports: BTreeSet::from([22]),
+            socket: false,
+        };
+        let by = crate::machine::Unknown { task: 1, name: "sshd".into() };
+        machine.perform(&by, |machine| action.effect(machine));
+        machine
+    }
+
+    #[test]
+    fn an_include_that_comes_back_brings_what_others_say() {
+        let include = "Include /etc/ssh/sshd_config.d/*.conf\n";
+        let own = "ClientAliveInterval 77\n";
+        assert_eq!(behind("", include, own).known(&SshLogin(None)), None, "what others say was not reckoned with");
+        let known = |before: &str, drop_in: &str| behind(before, include, drop_in).known(&SshLogin(None)).is_some();
+        assert!(known(include, own), "nothing of theirs has turned");
+        assert!(known("", "PasswordAuthentication no\n"), "what is asked for anyhow is known");
     }
 }
