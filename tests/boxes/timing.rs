@@ -35,5 +35,7 @@ fn timing_of_a_drift_check_against_ssh_host_true() {
     // Past the harness, which keeps what passing tests print to itself.
     let text = format!("a drift check takes {ratio:.2} times what `ssh host true` takes (median of {PAIRS} pairs)\n");
     let _ = std::io::stderr().write_all(text.as_bytes());
-    assert!(ratio < 3.0, "{text}");
+    // A build that is not optimised shows only that nothing has become slow by far.
+    let most = if cfg!(debug_assertions) { 2.0 } else { 1.1 };
+    assert!(ratio < most, "{text}");
 }
