@@ -183,3 +183,44 @@ fn each_thing_that_kamal_trips_over_shuts_the_gate() {
     run(&rig, "apply", &["--yes"]).exits(0);
     open(&rig);
 }
+
+#[test]
+#[ignore = "full tier: two boxes with roles of their own"]
+fn each_role_s_host_gets_what_is_its_own() {
+    let (web, job) = (Rig::up(Suite::Bookworm), Rig::up(Suite::Trixie));
+    let address = |rig: &Rig| rig.sandbox.ipv4().to_string();
+    let block = |rig: &Rig| {
+        let (known, key) = (rig.sandbox.known_hosts(), rig.sandbox.key());
+        let files = format!("  UserKnownHostsFile {}\n  IdentityFile {}\n", known.display(), key.display());
+        format!("Host {}\n{files}  GlobalKnownHostsFile /dev/null\n  IdentitiesOnly yes\n", address(rig))
+    };
+    web.write("ssh_config", &format!("{}{}", block(&web), block(&job)));
+    web.write(
+        "config/deploy.yml",
+        &format!(
+            "service: shop\nimage: ann/shop\nservers:\n  web: [{}]\n  job:\n    hosts: [{1}]\n    options: {{ volume: [jobs:/jobs] }}\n\
+             ssh: {{ user: deploy }}\nregistry: {{ server: \"localhost:5555\" }}\nbuilder: {{ arch: [amd64, arm64] }}\n\
+             volumes: [shop:/storage]\naccessories:\n  db: {{ image: postgres, host: {1}, volumes: [pg:/data] }}\n",
+            address(&web),
+            address(&job)
+        ),
+    );
+    web.write(
+        "playbooks/95-own.toml",
+        "description = \"of the jobs\"\n[[task]]\nname = \"role\"\nwhen = \"'job' in host.groups\"\n[task.file]\npath = \"/etc/role\"\ncontent = \"job\\n\"\n",
+    );
+    let run = |verb: &str, more: &[&str]| {
+        let words =
+            [&[verb, "-F", "ssh_config", "--set", "docker_source=distribution", "--skip-tags", "swap"], more].concat();
+        Ran::of(&web.command(&words).output().expect("the program runs"))
+    };
+    run("apply", &["--yes"]).exits(0);
+    run("check", &[]).exits(0);
+    run("ready", &[]).exits(0);
+    assert_eq!(web.inside("docker volume ls -q"), "shop\n");
+    assert_eq!(job.inside("docker volume ls -q | sort"), "jobs\npg\nshop\n");
+    assert_eq!(web.inside("ufw status | grep -c '^80/tcp'"), "2\n");
+    assert_eq!(job.inside("ufw status | grep -c '^80/tcp' || true"), "0\n", "a host without the proxy is open for it");
+    assert_eq!((web.inside("cat /etc/role || true"), job.inside("cat /etc/role")), (String::new(), "job\n".into()));
+    run("check", &["--limit", "job"]).exits(0);
+}

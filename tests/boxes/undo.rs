@@ -16,7 +16,7 @@ const BEFORE: &str = "apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-g
 /// The state of all that the run changes, a line each.
 const STATE: &str = "cat /etc/motd; ls /srv /srv/folder 2>&1; stat -c '%a %U' /srv/old; cat /proc/sys/net/ipv4/conf/all/log_martians; \
     ls /etc/sysctl.d; systemctl is-enabled demo other; systemctl is-active demo other; ufw status; sshd -T | grep -E 'x11|maxauth'; \
-    ls /etc/ssh/sshd_config.d; cat /root/.ssh/authorized_keys; getent passwd ann; cat /proc/swaps | grep undo; hostname; true";
+    ls /etc/ssh/sshd_config.d; cat /root/.ssh/authorized_keys; getent passwd ann; grep undo /proc/swaps | cut -f 1; hostname; true";
 
 fn playbook(rig: &Rig) -> String {
     let swap = format!("/undo-swap-{}", rig.sandbox.name());
