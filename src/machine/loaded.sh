@@ -1,5 +1,6 @@
 # Whether a running service has read its configuration as it is now. What was loaded is remembered below /run, together
-# with the run of the service (its invocation) that loaded it, so that both are forgotten at a reboot.
+# with the run of the service (its invocation) that loaded it, so that both are forgotten at a reboot. What others
+# load, systemd remembers.
 
 # loaded_digest PATH...: one digest of all files at or right below the paths.
 loaded_digest() {
@@ -19,8 +20,28 @@ loaded_newer() {
 	[ "${loaded_last##* }" = file ]
 }
 
+# loaded_since UNIT PATH...: whether the unit was started or reloaded, by whomever, after the last change at or right
+# below the paths. While it runs, only a reload moves the time of its last change of state.
+loaded_since() {
+	loaded_unit=$(systemctl show --property=ReloadResult --property=StateChangeTimestampMonotonic -- "$1" 2>/dev/null)
+	shift
+	case $loaded_unit in *ReloadResult=success*) ;; *) return 1 ;; esac
+	{
+		printf '%s\n' "$loaded_unit"
+		printf 'up=%s\nnow=%s\n' "$(cat /proc/uptime)" "$(date +%s.%N)"
+		find "$@" -maxdepth 1 -printf 'file=%C@\n' 2>/dev/null
+	} | awk -F '[= ]' '
+		$1 == "StateChangeTimestampMonotonic" { moved = $2 / 1000000 }
+		$1 == "up" { up = $2 }
+		$1 == "now" { now = $2 }
+		$1 == "file" && $2 > last { last = $2 }
+		# The time since the start is told in hundredths of seconds.
+		END { exit !(moved > 0 && now - up + moved - 0.02 > last) }'
+}
+
 # loaded_one UNIT KEY PATH...: 1 if the unit runs with an older configuration, or else 0.
 loaded_one() {
+	loaded_name=$1
 	# systemd keeps a link for each running unit: its target is the invocation, its age that of the run.
 	loaded_run=/run/systemd/units/invocation:$1
 	loaded_stamp=
@@ -29,8 +50,12 @@ loaded_one() {
 	if [ ! -h "$loaded_run" ]; then
 		bp_field 0
 	elif [ "${loaded_stamp%% *}" = "$(readlink -- "$loaded_run")" ]; then
-		if [ "${loaded_stamp##* }" = "$(loaded_digest "$@")" ]; then bp_field 0; else bp_field 1; fi
-	elif loaded_newer "$loaded_run" "$@"; then
+		if [ "${loaded_stamp##* }" = "$(loaded_digest "$@")" ] || loaded_since "$loaded_name" "$@"; then
+			bp_field 0
+		else
+			bp_field 1
+		fi
+	elif loaded_newer "$loaded_run" "$@" && ! loaded_since "$loaded_name" "$@"; then
 		bp_field 1
 	else
 		bp_field 0

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::loaded::LOADED;
 use super::session::SESSION;
 use super::{BadAnswer, Fact, Fields, Kept, Machine, Question, Slot, file};
 use crate::base::Digest;
@@ -11,7 +12,8 @@ use crate::base::name::{AbsPath, UserName};
 use crate::shell::{Call, Library};
 
 /// Reads sshd's state; the actions stamp what they loaded with it.
-pub(crate) static SSHD: Library = Library { name: "sshd.sh", text: include_str!("sshd.sh"), needs: &[&SESSION] };
+pub(crate) static SSHD: Library =
+    Library { name: "sshd.sh", text: include_str!("sshd.sh"), needs: &[&SESSION, &LOADED] };
 
 /// sshd's main file.
 pub const MAIN: &str = "/etc/ssh/sshd_config";

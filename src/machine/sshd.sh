@@ -7,7 +7,7 @@ sshd_digest() {
 }
 
 # sshd_is_loaded: whether the running sshd has read the files as they are. A reload does not move a service's start
-# time, so whoever reloads leaves the digest, with the invocation it belongs to; without that the times must do.
+# time, so bedplate leaves the digest, with the invocation it belongs to; of the reloads of others systemd knows.
 sshd_is_loaded() {
 	sshd_link=/run/systemd/units/invocation:ssh.service
 	[ -h "$sshd_link" ] || return 0
@@ -15,10 +15,11 @@ sshd_is_loaded() {
 	sshd_stamp='' sshd_seen=''
 	[ -r /run/bedplate/sshd.loaded ] && read -r sshd_stamp sshd_seen </run/bedplate/sshd.loaded
 	if [ "$sshd_stamp" = "$sshd_invocation" ]; then
-		[ "$sshd_seen" = "$(sshd_digest)" ]
+		[ "$sshd_seen" != "$(sshd_digest)" ] || return 0
 	else
-		[ -z "$(find /etc/ssh/sshd_config /etc/ssh/sshd_config.d -newer "$sshd_link" 2>/dev/null)" ]
+		[ -n "$(find /etc/ssh/sshd_config /etc/ssh/sshd_config.d -newer "$sshd_link" 2>/dev/null)" ] || return 0
 	fi
+	loaded_since ssh.service /etc/ssh/sshd_config /etc/ssh/sshd_config.d
 }
 
 # sshd_listening: the ports that anything listens on, in hexadecimal, one a line.

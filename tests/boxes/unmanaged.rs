@@ -68,3 +68,31 @@ fn what_is_unmanaged_is_found_where_it_comes_and_forgotten_where_it_goes() {
     published_ports(&rig);
     mounts(&mut rig);
 }
+
+#[test]
+#[ignore = "full tier: half a minute, for what others load and what nobody does"]
+fn what_others_reload_is_loaded_and_a_lost_reload_is_found() {
+    for suite in [Suite::Bullseye, Suite::Trixie] {
+        let rig = Rig::up(suite);
+        let access = |code| drop(rig.run("check", &["--tags", "access,base"]).exits(code));
+        rig.run("apply", &["--tags", "access,base"]).exits(0);
+        let own = "/etc/ssh/sshd_config.d/70-own.conf";
+        rig.inside(&format!("echo 'ClientAliveInterval 77' >{own}"));
+        access(2);
+        rig.inside("systemctl reload ssh");
+        access(0);
+        // systemd itself starts anew, which loads nothing for anybody.
+        rig.inside(&format!(
+            "echo 'ClientAliveInterval 78' >{own} && systemctl daemon-reload && systemctl daemon-reexec"
+        ));
+        access(2);
+        rig.run("apply", &["--tags", "access,base"]).exits(0);
+        access(0);
+        rig.inside("touch /etc/systemd/journald.conf.d/60-bedplate.conf");
+        access(0);
+        rig.inside("printf '[Journal]\\n' >/etc/systemd/journald.conf.d/70-own.conf");
+        access(2);
+        rig.inside("systemctl restart systemd-journald");
+        access(0);
+    }
+}
