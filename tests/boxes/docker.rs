@@ -305,7 +305,7 @@ fn docker_on_debian_13() {
 
 /// A host in a swarm, a link for smaller packets, a Docker that is no package.
 #[test]
-#[ignore = "full tier: what few hosts have"]
+#[ignore = "full tier: a swarm, a snap and a small link; the quick one shows a usual host"]
 fn docker_where_not_all_is_usual() {
     let mut bench = Bench::up(Suite::Trixie, &TASKS[1..3]);
     bench.inside("ip link set dev $(ip route | sed -n 's/^default.* dev \\([^ ]*\\).*/\\1/p') mtu 1450");

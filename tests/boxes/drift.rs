@@ -139,7 +139,7 @@ fn every_kind_of_damage_is_named_and_exactly_it_is_repaired() {
 }
 
 #[test]
-#[ignore = "full tier: a minute"]
+#[ignore = "full tier: foreign rules, users and keys on a box, a minute; not in the quick one"]
 fn what_nobody_declares_is_found_is_no_drift_and_is_left_alone() {
     let (rig, _) = converged();
     let usual = findings(&rig.run("check", &["--json"]).exits(0));

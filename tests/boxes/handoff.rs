@@ -79,7 +79,7 @@ fn rows(rig: &Rig) -> String {
 }
 
 #[test]
-#[ignore = "full tier: deploys by a stand-in for Kamal as root and as deploy, root's files moved, reboots"]
+#[ignore = "full tier: deploys by a stand-in for Kamal as root and as deploy, root's files moved, reboots; none is in the quick one"]
 fn root_deploys_then_deploy_does_with_the_same_data() {
     let mut rig = Rig::up(Suite::Bookworm);
     rig.inside("(apt-get update && apt-get install -y busybox) >/dev/null 2>&1");
@@ -138,7 +138,7 @@ fn root_deploys_then_deploy_does_with_the_same_data() {
 }
 
 #[test]
-#[ignore = "full tier: the same on Debian 13, without faults"]
+#[ignore = "full tier: deploys by a stand-in for Kamal on Debian 13, without faults; none is in the quick one"]
 fn root_deploys_then_deploy_does_on_debian_13() {
     let mut rig = Rig::up(Suite::Trixie);
     rig.inside("(apt-get update && apt-get install -y busybox) >/dev/null 2>&1");

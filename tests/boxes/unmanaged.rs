@@ -60,7 +60,7 @@ fn mounts(rig: &mut Rig) {
 }
 
 #[test]
-#[ignore = "full tier: two minutes"]
+#[ignore = "full tier: ports past the firewall and stray mounts, two minutes; not in the quick one"]
 fn what_is_unmanaged_is_found_where_it_comes_and_forgotten_where_it_goes() {
     let mut rig = Rig::up(Suite::Bookworm);
     rig.run("apply", &[]).exits(0);
