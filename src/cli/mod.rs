@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use clap::{CommandFactory as _, Parser as _};
 
@@ -50,6 +51,7 @@ pub fn main() -> ExitCode {
     };
     let ended = logging::start(arguments.output.log.as_deref()).and_then(|()| dispatch(&arguments));
     match ended {
+        Ok(code) if code == Exit::Done.code() && LOST.load(Ordering::Relaxed) => Exit::HostFailed.into(),
         Ok(code) => code.into(),
         Err(failed) => {
             failed.tell(arguments.output.json, arguments.output.record.as_deref());
@@ -140,9 +142,20 @@ fn drawing(settings: &report::Settings) -> Result<report::Running, Failed> {
     report::start(settings).map_err(|error| Failed::input(error.to_string()))
 }
 
-/// Writes an answer to standard output; a reader that has gone away is no error.
+/// Whether an answer was lost on its way out, as on a full disk.
+static LOST: AtomicBool = AtomicBool::new(false);
+
+/// Writes an answer to standard output; a reader that has gone away is no error. Any other error makes the process end
+/// as one that failed: half an answer must not pass for a whole one.
 fn say(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let mut out = std::io::stdout();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    if let Err(error) = written
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+        && !LOST.swap(true, Ordering::Relaxed)
+    {
+        note(&format!("error: the answer can not be written to standard output: {error}"));
+    }
 }
 
 /// Writes a line of progress to standard error.

@@ -169,3 +169,14 @@ fn a_handoff_that_can_not_end_well_does_not_begin() {
     path(&desk, &["handoff", host]).exits(4).complains("no kamal on the PATH").complains("gem install kamal");
     path(&desk, &["handoff", host, "--", "./ship"]).exits(4).complains("there is no program ./ship");
 }
+
+#[test]
+fn an_answer_that_the_disk_has_no_room_for_is_no_success() {
+    let desk = Desk::new();
+    desk.write("config/deploy.yml", &DEPLOY.replace("builder: { arch: amd64 }\n", ""));
+    for words in [&["init", "--diff"][..], &["generate", "reference"], &["check", "--show-script"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a full disk");
+        let output = desk.command(words).stdout(full).output();
+        super::ran::Ran::of(&output.expect("the program runs")).exits(1).complains("can not be written");
+    }
+}
