@@ -24,6 +24,10 @@ use super::target::{NewKeys, Target};
 
 /// Most logins at once to one address. Debian's sshd begins to drop the eleventh (MaxStartups 10:30:100).
 const MOST_AT_ONCE: usize = 8;
+/// How long a host is not tried again that turns logins away, the first time; twice as long each further time.
+const FIRST_PAUSE: Duration = Duration::from_millis(300);
+/// How long it is tried at most, or less where less is allowed for connecting.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// Receive window: what a host may send before it waits for us. Memory is used only as far as it does.
 const WINDOW: u32 = 16 * 1024 * 1024;
 
@@ -107,7 +111,27 @@ impl Connector {
         reached
     }
 
-    fn reach<'a>(
+    /// Tries again while the server turns new logins away for being too many, later each time, and each host of a run
+    /// at another moment.
+    async fn reach(&self, target: &Target, jumps: &[Target], policy: Policy) -> Result<Remote, ConnectError> {
+        let begun = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let error = match self.attempt(target, jumps, policy).await {
+                Err(error) if is_turned_away(&error) => error,
+                ended => return ended,
+            };
+            let jittered = pause.mul_f64(rand::random_range(0.5..1.5));
+            if begun.elapsed() + jittered > target.connect_timeout.min(PATIENCE) {
+                return Err(error);
+            }
+            tracing::debug!(place = target.place(), %error, ?jittered, "turned away, and tried again");
+            tokio::time::sleep(jittered).await;
+            pause *= 2;
+        }
+    }
+
+    fn attempt<'a>(
         &'a self,
         target: &'a Target,
         jumps: &'a [Target],
@@ -140,8 +164,13 @@ impl Connector {
         .boxed()
     }
 
+    /// Logins at once are limited by what they go to: an address and a port, from wherever that is reached, whoever
+    /// logs in. Proxy commands often log in to one and the same bastion, which their text does not tell.
     fn gate(&self, target: &Target, jumps: &[Target]) -> Arc<Semaphore> {
-        let key = chain(target, jumps);
+        let key = match &target.proxy_command {
+            Some(_) if jumps.is_empty() => "proxy commands".to_owned(),
+            _ => chain(&Target { user: String::new(), ..target.clone() }, jumps),
+        };
         match self.gates.lock() {
             Ok(mut gates) => gates.entry(key).or_insert_with(|| Arc::new(Semaphore::new(MOST_AT_ONCE))).clone(),
             Err(_) => Arc::new(Semaphore::new(MOST_AT_ONCE)),
@@ -236,6 +265,12 @@ impl Connector {
             }),
         }
     }
+}
+
+/// Whether the server hung up before it said its version: it limits logins that are not through yet (MaxStartups). An
+/// address that it shuts out for a while (PerSourcePenalties) is not let in any sooner for trying.
+fn is_turned_away(error: &ConnectError) -> bool {
+    matches!(error, ConnectError::Closed { why, .. } if !why.to_lowercase().contains("not allowed at this time"))
 }
 
 fn jump_failed(jump: &Target, source: Arc<ConnectError>) -> ConnectError {

@@ -297,7 +297,7 @@ async fn what_does_not_let_anyone_in_is_told_apart() {
     let error = attempt(closed, 5000).await;
     assert!(matches!(error, ConnectError::Refused { .. }), "{error:?}");
     for greeting in [&b"Exceeded MaxStartups\r\n"[..], b"Not allowed at this time\r\n", b""] {
-        let error = attempt(greets(greeting).await, 5000).await;
+        let error = attempt(greets(greeting).await, 1000).await;
         assert!(matches!(error, ConnectError::Closed { .. }), "{greeting:?}: {error:?}");
         assert!(error.help().unwrap().contains("PerSourcePenalties"));
     }

@@ -1,5 +1,6 @@
 //! The way to a host: jump hosts, shared by many, and proxy commands.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -82,7 +83,7 @@ async fn a_proxy_command_carries_a_connection_and_ends_with_it() {
         assert!(Instant::now() < limit, "the proxy command lives on: {}", proxy.log());
         tokio::task::yield_now().await;
     }
-    let broken = Target { proxy_command: Some("exit 3".to_owned()), connect_timeout: Duration::from_secs(5), ..target };
+    let broken = Target { proxy_command: Some("exit 3".to_owned()), connect_timeout: Duration::from_secs(1), ..target };
     let error = connector.connect(&broken).await.unwrap_err();
     assert!(matches!(error, ConnectError::Closed { .. }), "{error:?}");
 }
@@ -103,6 +104,77 @@ async fn a_jump_host_that_was_away_for_a_moment_is_tried_again() {
     assert!(error.is_passing(), "{error:?}");
     let (_relay, _) = super::unfit::relay_at(port, bastion.port).await;
     connector.connect(&target).await.unwrap();
+}
+
+/// A server on loopback that turns the first `refused` connections away with `greeting`, as one does that limits logins,
+/// and passes the others on to `port`; and how many came.
+async fn turning_away(refused: usize, greeting: &'static [u8], port: u16) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = listener.local_addr().unwrap().port();
+    let came = Arc::new(AtomicUsize::new(0));
+    let counted = came.clone();
+    tokio::spawn(async move {
+        while let Ok((mut near, _)) = listener.accept().await {
+            if counted.fetch_add(1, Ordering::SeqCst) < refused {
+                near.write_all(greeting).await.ok();
+                continue;
+            }
+            tokio::spawn(async move {
+                let mut far = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+                tokio::io::copy_bidirectional(&mut near, &mut far).await.ok();
+            });
+        }
+    });
+    (own, came)
+}
+
+#[tokio::test]
+async fn a_bastion_that_limits_logins_is_tried_again_and_one_that_shuts_us_out_is_not() {
+    let (bastion, inner) = (Sshd::start(""), Sshd::start(""));
+    let known = bastion.path("alias_known_hosts");
+    std::fs::write(&known, format!("bastion {}\n", bastion.host_key())).unwrap();
+    let through = |port| {
+        let alias = Some("bastion".to_owned());
+        let jump = Target { port, host_key_alias: alias, known_hosts: vec![known.clone()], ..bastion.target() };
+        Target { jumps: vec![jump], ..inner.target() }
+    };
+    for greeting in [&b"Exceeded MaxStartups\r\n"[..], b""] {
+        let (port, came) = turning_away(2, greeting, bastion.port).await;
+        let connector = Connector::new(Policy::default(), Arc::new(Refuse));
+        connector.connect(&through(port)).await.unwrap();
+        assert_eq!(came.load(Ordering::SeqCst), 3, "{greeting:?}");
+    }
+    let (port, came) = turning_away(9, b"Not allowed at this time\r\n", bastion.port).await;
+    let error = Connector::new(Policy::default(), Arc::new(Refuse)).connect(&through(port)).await.unwrap_err();
+    assert!(error.to_string().contains("Not allowed"), "{error}");
+    assert_eq!(came.load(Ordering::SeqCst), 1, "who is shut out does not knock again");
+}
+
+#[tokio::test]
+async fn only_so_many_proxy_commands_log_in_at_once() {
+    // They end when this goes; each leaves a mark when it begins.
+    let folder = tempfile::tempdir().unwrap();
+    let command = format!("touch {0}/$$ && exec sleep 600", folder.path().display());
+    let connector = Arc::new(Connector::new(Policy::default(), Arc::new(Refuse)));
+    let server = Server::start(Conduct::default()).await;
+    let attempts = (0..12).map(|number| {
+        let address = format!("host{number}");
+        let target = Target { address, proxy_command: Some(command.clone()), ..server.target("root") };
+        let connector = connector.clone();
+        async move { connector.connect(&target).await.map(|_| ()) }
+    });
+    let mut attempts = tokio::task::JoinSet::from_iter(attempts);
+    let begun = || std::fs::read_dir(folder.path()).unwrap().count();
+    let limit = Instant::now() + Duration::from_secs(20);
+    while begun() < 8 {
+        assert!(Instant::now() < limit, "{} have begun", begun());
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    // The others wait for a place, which none of these gives back.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(begun(), 8);
+    attempts.abort_all();
+    while attempts.join_next().await.is_some() {}
 }
 
 /// A relay that counts how often the talk turns from the server back to the client: the round trips.
