@@ -328,6 +328,11 @@ pub enum EventKind {
     },
     /// A host failed; it is done with.
     HostFailed(Failure),
+    /// A host is left alone: the run stopped before it was its turn. Nothing on it was changed. No `host_finished` follows.
+    HostNotBegun {
+        /// Why: too many others failed, or Ctrl-C.
+        why: String,
+    },
     /// A host is done with.
     HostFinished {
         /// Its sums.
@@ -364,6 +369,7 @@ impl EventKind {
             EventKind::ReadyChecked(_) => "ready_checked",
             EventKind::RunRefused { .. } => "run_refused",
             EventKind::HostFailed(_) => "host_failed",
+            EventKind::HostNotBegun { .. } => "host_not_begun",
             EventKind::HostFinished { .. } => "host_finished",
             EventKind::RunFinished { .. } => "run_finished",
         }

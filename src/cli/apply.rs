@@ -15,6 +15,7 @@ pub(super) fn run(command: &Apply, output: &Output) -> Result<Exit, Failed> {
         strict: command.strict,
         window: Duration::from_secs(command.window),
         ask_first: !command.yes,
+        rollout: command.rollout.clone(),
         review: Review::None,
         file: command.plan.as_deref().map(|path| ("--plan", path.to_owned())),
     };

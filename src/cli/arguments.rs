@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::engine::{self, rollout::BatchSize};
+use crate::inventory::Shard;
+
 /// Turns a bare Ubuntu or Debian box into a hardened, deploy-ready server over SSH, and keeps it so.
 #[derive(Debug, Parser)]
 #[command(name = "bedplate", version, propagate_version = true, max_term_width = 100)]
@@ -118,6 +121,10 @@ pub struct Selection {
     #[arg(short, long, value_name = "PATTERN", value_delimiter = ',')]
     pub limit: Vec<String>,
 
+    /// Only this share of them, such as 2/5, for jobs of CI that run side by side: every host is in exactly one share.
+    #[arg(long, value_name = "INDEX/COUNT")]
+    pub shard: Option<Shard>,
+
     /// Only tasks with one of these tags; a playbook's name is a tag too.
     #[arg(short, long, value_name = "TAG", value_delimiter = ',')]
     pub tags: Vec<String>,
@@ -135,13 +142,53 @@ pub struct Selection {
     pub login: Login,
 
     /// How many hosts are worked on at once.
-    #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
+    #[arg(long, visible_alias = "forks", value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub parallel: u16,
 
     /// Print the scripts that would be sent. `check`: the one that asks, and nothing is contacted. `apply`: also those
     /// that act, planned on the host's facts; none of them is sent.
     #[arg(long)]
     pub show_script: bool,
+}
+
+/// How a run goes over many hosts.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Many hosts")]
+pub struct Rollout {
+    /// Go batch by batch: numbers or shares of hosts, the last for all further batches. `--serial 1,25%` takes one host
+    /// first, as a canary, then a quarter at a time. A batch begins when the one before is done, and is asked about on
+    /// its own. The first failure stops the run, unless `--max-failures` says otherwise.
+    #[arg(long, value_name = "SIZES", value_delimiter = ',')]
+    pub serial: Vec<BatchSize>,
+
+    /// What stops the run.
+    #[command(flatten)]
+    pub tolerance: Tolerance,
+}
+
+/// When a run begins no further host.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Many hosts")]
+pub struct Tolerance {
+    /// Begin no further host once so many have failed. Those at work are seen through to their end.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_failures: Option<u32>,
+}
+
+impl Rollout {
+    /// As it would be typed again.
+    pub(super) fn words(&self) -> Vec<String> {
+        let sizes: Vec<String> = self.serial.iter().map(ToString::to_string).collect();
+        let serial = (!sizes.is_empty()).then(|| ["--serial".to_owned(), sizes.join(",")]);
+        let most = self.tolerance.max_failures.map(|most| ["--max-failures".to_owned(), most.to_string()]);
+        serial.into_iter().chain(most).flatten().collect()
+    }
+
+    /// The same for the engine.
+    pub(super) fn rollout(&self) -> engine::Rollout {
+        let most = self.tolerance.max_failures.map(|most| usize::try_from(most).unwrap_or(usize::MAX));
+        engine::Rollout::new(self.serial.clone(), most)
+    }
 }
 
 /// How hosts are logged in to.
@@ -172,6 +219,10 @@ pub struct Check {
     #[command(flatten)]
     pub selection: Selection,
 
+    /// When no further host is begun.
+    #[command(flatten)]
+    pub tolerance: Tolerance,
+
     /// Exit 2 also when there is nothing but unmanaged findings.
     #[arg(long)]
     pub strict: bool,
@@ -192,13 +243,17 @@ pub struct Apply {
     #[command(flatten)]
     pub selection: Selection,
 
+    /// How it goes over many hosts.
+    #[command(flatten)]
+    pub rollout: Rollout,
+
     /// Do not ask before changing anything.
     #[arg(short, long)]
     pub yes: bool,
 
     /// Do what this plan of `check --save` says, or nothing: hosts, playbooks or variables that have changed since are
     /// refused, on all hosts before anything is changed on one.
-    #[arg(long, value_name = "FILE", conflicts_with = "show_script")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["show_script", "serial"])]
     pub plan: Option<PathBuf>,
 
     /// Exit 2 also when there are unmanaged findings left.

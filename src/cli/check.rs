@@ -1,6 +1,6 @@
 //! `bedplate check`: what would change.
 
-use super::arguments::{Check, Output};
+use super::arguments::{Check, Output, Rollout};
 use super::plan_file::Saving;
 use super::{Failed, prepare};
 use crate::base::Exit;
@@ -19,6 +19,7 @@ pub(super) fn run(command: &Check, output: &Output) -> Result<Exit, Failed> {
         let saving = command.save.as_deref().map(|path| Saving::begin(path, &jobs, &command.selection)).transpose()?;
         let manner = prepare::Manner {
             strict: command.strict,
+            rollout: Rollout { tolerance: command.tolerance.clone(), ..Rollout::default() },
             review: saving.as_ref().map_or(Review::None, |saving| Review::Gather(saving.sheet.clone())),
             file: command.save.as_deref().map(|path| ("--save", path.to_owned())),
             ..prepare::Manner::look("check")

@@ -107,6 +107,7 @@ fn selection(sandbox: &Sandbox) -> Selection {
         hosts: vec![format!("root@{}", sandbox.ipv4())],
         inventory: None,
         limit: Vec::new(),
+        shard: None,
         tags: Vec::new(),
         skip_tags: Vec::new(),
         set: vec![

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::arguments::{Output, Selection};
+use super::arguments::{self, Output, Selection};
 use super::prompt::Terminal;
 use super::{Failed, drawn as shown, note, say};
 use crate::base::name::HostName;
@@ -15,7 +15,7 @@ use crate::base::{Diagnostics, Exit};
 use crate::engine::jobs::{Jobs, Wanted};
 use crate::engine::record::Operator;
 use crate::engine::saved::{self, SavedFacts};
-use crate::engine::{self, Consent, Consented, Job, Mode, Review, Run, consent, jobs};
+use crate::engine::{self, Consent, Consented, Job, Mode, Review, Run, consent, descriptors, jobs};
 use crate::playbook::Settings;
 use crate::report::{self, Running, Stage};
 use crate::ssh::config::{Myself, SshConfig};
@@ -34,6 +34,8 @@ pub(super) struct Manner {
     pub(super) window: Duration,
     /// Whether the operator is asked before anything is changed.
     pub(super) ask_first: bool,
+    /// How it goes over many hosts.
+    pub(super) rollout: arguments::Rollout,
     /// What it has to do with a saved plan.
     pub(super) review: Review,
     /// The option that named the file of that plan, and the file.
@@ -49,6 +51,7 @@ impl Manner {
             strict: false,
             window: Duration::ZERO,
             ask_first: false,
+            rollout: arguments::Rollout::default(),
             review: Review::None,
             file: None,
         }
@@ -86,6 +89,7 @@ pub(super) async fn read_silently(selection: &Selection) -> Result<Jobs, Failed>
         inventory: selection.inventory.clone(),
         destination: selection.destination.clone(),
         limit: selection.limit.clone(),
+        shard: selection.shard,
         keys: selection.login.keys.clone(),
         settings: Settings {
             set: selection.set.clone(),
@@ -110,6 +114,7 @@ pub(super) fn arguments(selection: &Selection, jobs: &Jobs) -> Vec<String> {
     selection.inventory.iter().for_each(|file| option("--inventory", path(file)));
     selection.destination.iter().for_each(|name| option("--destination", name.clone()));
     selection.limit.iter().for_each(|pattern| option("--limit", pattern.clone()));
+    selection.shard.iter().for_each(|shard| option("--shard", shard.to_string()));
     selection.tags.iter().for_each(|tag| option("--tags", tag.clone()));
     selection.skip_tags.iter().for_each(|tag| option("--skip-tags", tag.clone()));
     for set in &selection.set {
@@ -138,6 +143,7 @@ pub(super) fn run_of(jobs: &Jobs, selection: &Selection, manner: &Manner, runnin
     let policy = Policy { accept_new: login.accept_new, ask_password: login.ask_password, ..Policy::default() };
     let terminal = Arc::new(Terminal::new(running.stage.clone()));
     let mut arguments = arguments(selection, jobs);
+    arguments.extend(manner.rollout.words());
     if let Some((option, file)) = &manner.file {
         arguments.extend([(*option).to_owned(), file.display().to_string()]);
     }
@@ -151,7 +157,8 @@ pub(super) fn run_of(jobs: &Jobs, selection: &Selection, manner: &Manner, runnin
         operator: operator(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         window: manner.window,
-        places: Arc::new(Semaphore::new(selection.parallel.into())),
+        places: Arc::new(Semaphore::new(places(selection, jobs.jobs.len()))),
+        rollout: manner.rollout.rollout(),
         consent,
         review: manner.review.clone(),
         redactor: jobs.secrets.clone(),
@@ -160,6 +167,20 @@ pub(super) fn run_of(jobs: &Jobs, selection: &Selection, manner: &Manner, runnin
         events: running.events.clone(),
         started: Instant::now(),
     }
+}
+
+/// How many hosts are worked on at once: as many as were asked for, where so many files may be open.
+fn places(selection: &Selection, hosts: usize) -> usize {
+    let wanted = usize::from(selection.parallel).min(hosts).max(1);
+    let room = descriptors::make_room(wanted);
+    if room.hosts < wanted {
+        note(&format!(
+            "warning: {} hosts at once, not {wanted}: this process may have no more than {} files open\n  = help: raise it \
+             with `ulimit -n`, or with LimitNOFILE of the unit that runs this",
+            room.hosts, room.files
+        ));
+    }
+    room.hosts
 }
 
 /// The one question before anything is changed, below the plans that it is about.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::arguments::{Output, Selection, Undo};
+use super::arguments::{Output, Rollout, Selection, Undo};
 use super::{Failed, prepare};
 use crate::base::Exit;
 use crate::engine::{Mode, Review, undo};
@@ -19,6 +19,7 @@ pub(super) fn run(command: &Undo, output: &Output) -> Result<Exit, Failed> {
         inventory: command.inventory.clone(),
         destination: command.destination.clone(),
         limit: Vec::new(),
+        shard: None,
         tags: Vec::new(),
         skip_tags: Vec::new(),
         set: command.set.clone(),
@@ -32,6 +33,7 @@ pub(super) fn run(command: &Undo, output: &Output) -> Result<Exit, Failed> {
         strict: false,
         window: Duration::from_secs(command.window),
         ask_first: !command.yes && !command.check,
+        rollout: Rollout::default(),
         review: Review::None,
         file: None,
     };

@@ -62,6 +62,12 @@ impl Consent {
         Self { all_or_none: true, ..self }
     }
 
+    /// The same question, to be put anew about `hosts` other hosts.
+    #[must_use]
+    pub(super) fn anew(&self, hosts: usize) -> Self {
+        Self { all_or_none: self.all_or_none, ..Self::new(hosts, self.question.clone()) }
+    }
+
     /// The host `name` has planned `changes` changes: waits for all other hosts and for the answer.
     pub async fn planned(&self, name: &HostName, changes: usize) -> Consented {
         let mut answer = self.shared.answer.subscribe();

@@ -26,12 +26,17 @@ pub(super) async fn work(job: Job, run: &Run) -> Outcome {
     }
     let exit = match worked {
         Ok(exit) => exit,
+        Err(stop) if stop.not_begun => {
+            teller.tell(EventKind::HostNotBegun { why: stop.failure.what }).await;
+            return Outcome { tally: Tally::default(), exit: Exit::Done };
+        }
         Err(stop) => {
             work.tally.failed += usize::from(stop.exit != Exit::Interrupted);
             teller.tell(EventKind::HostFailed(*stop.failure)).await;
             stop.exit
         }
     };
+    run.rollout.ended(exit);
     teller.tell(EventKind::HostFinished { tally: work.tally, exit }).await;
     Outcome { tally: work.tally, exit }
 }
@@ -41,15 +46,15 @@ pub(super) async fn work(job: Job, run: &Run) -> Outcome {
 pub(super) struct Stop {
     pub(super) failure: Box<Failure>,
     pub(super) exit: Exit,
+    /// Whether it was not its turn any more: that is no failure of this host.
+    pub(super) not_begun: bool,
 }
 
 impl Stop {
     pub(super) fn new(exit: Exit, what: impl Into<String>, help: Option<String>) -> Self {
-        Self { failure: Box::new(Failure { what: what.into(), help, ..Failure::default() }), exit }
+        Self { failure: Box::new(Failure { what: what.into(), help, ..Failure::default() }), exit, not_begun: false }
     }
-}
 
-impl Stop {
     pub(super) fn before_any_change(mut self) -> Self {
         self.failure.state.get_or_insert_with(|| "nothing was changed".into());
         self
@@ -127,6 +132,7 @@ impl<'a> Work<'a> {
     async fn go(&mut self) -> Result<Exit, Stop> {
         // The semaphore is never closed, so a place always comes.
         let place = self.run.places.acquire().await;
+        self.may_begin()?;
         let mut line = self.arrive().await.map_err(Stop::before_any_change)?;
         let (machine, plan) = self.first_look(&mut line).await.map_err(Stop::before_any_change)?;
         self.no_fights(&plan)?;
@@ -146,6 +152,7 @@ impl<'a> Work<'a> {
                 drop(place);
                 self.agreed(&plan).await?;
                 let _place = self.run.places.acquire().await;
+                self.may_begin()?;
                 let exit = self.apply(&mut line, machine, plan).await;
                 self.write_journal(&mut line.shell, &exit).await;
                 exit
@@ -153,6 +160,13 @@ impl<'a> Work<'a> {
         };
         line.close().await;
         exit
+    }
+
+    /// Whether this host's turn still comes: others may have failed meanwhile, or the operator may want an end.
+    fn may_begin(&self) -> Result<(), Stop> {
+        let interrupted = self.run.stop.is_cancelled().then(|| "stopped on request".to_owned());
+        let Some(why) = interrupted.or_else(|| self.run.rollout.stopped()) else { return Ok(()) };
+        Err(Stop { not_begun: true, ..Stop::new(Exit::Done, why, None) })
     }
 
     /// Puts the plan to the operator together with those of all other hosts.
@@ -442,7 +456,7 @@ pub(super) fn stop_on(ended: Ended, steps: &[Step]) -> Result<(), Stop> {
     match ended {
         Ended::Done => Ok(()),
         Ended::Stopped(_) => Err(interrupted()),
-        Ended::Failed(failure, _) => Err(Stop { failure, exit: Exit::HostFailed }),
+        Ended::Failed(failure, _) => Err(Stop { failure, exit: Exit::HostFailed, not_begun: false }),
         Ended::Lost(index, error) => {
             let mut stop = Stop::from(error);
             if let Some(step) = steps.get(index) {

@@ -8,7 +8,7 @@ use crate::base::name::HostName;
 use crate::base::secret::Redactor;
 use crate::base::{Diagnostic, Diagnostics, Source};
 use crate::inventory::deploy::{self, Deploy};
-use crate::inventory::{self, Host, Inventory};
+use crate::inventory::{self, Host, Inventory, Shard};
 use crate::plan;
 use crate::playbook::scope::{ENVIRONMENT_PREFIX, Given};
 use crate::playbook::setting::Setting;
@@ -30,6 +30,8 @@ pub struct Wanted {
     pub destination: Option<String>,
     /// Which of the hosts.
     pub limit: Vec<String>,
+    /// Which share of those.
+    pub shard: Option<Shard>,
     /// Private keys to try first.
     pub keys: Vec<String>,
     /// Variables, tags and the environment.
@@ -94,6 +96,13 @@ pub async fn jobs(wanted: &Wanted, config: &SshConfig) -> Result<Jobs, Diagnosti
         inventory = Some(inventory_of(deploy, wanted, &playbooks, &mut found));
     }
     let mut hosts = inventory::select(inventory.as_ref(), &wanted.hosts, &wanted.limit, &mut found);
+    if let Some(shard) = wanted.shard {
+        let all = hosts.len();
+        hosts = shard.of(hosts);
+        if hosts.is_empty() && all > 0 {
+            found.push(Diagnostic::warning(format!("there is no host in the share {shard}: there are {all} in all")));
+        }
+    }
     let mut targets = Vec::new();
     for host in &mut hosts {
         let target = target(host, wanted, config, &mut found);

@@ -17,7 +17,10 @@ use crate::ssh::{Connector, Target};
 
 mod arrive;
 pub mod consent;
+pub mod descriptors;
 pub mod fleet;
+#[cfg(test)]
+mod fleet_tests;
 pub mod guard;
 mod guarded;
 mod host;
@@ -27,6 +30,7 @@ mod probe;
 pub mod record;
 mod remember;
 pub mod reviewed;
+pub mod rollout;
 pub mod saved;
 mod steps;
 #[cfg(test)]
@@ -38,6 +42,7 @@ pub use consent::{Consent, Consented};
 pub use fleet::run;
 pub use probe::ask;
 pub use reviewed::Review;
+pub use rollout::Rollout;
 
 /// One host of a run: how it is reached, and what should be true of it.
 #[derive(Debug)]
@@ -76,6 +81,8 @@ pub struct Run {
     pub window: Duration,
     /// How many hosts are worked on at once.
     pub places: Arc<Semaphore>,
+    /// In what batches, and when no further host is begun.
+    pub rollout: Rollout,
     /// Asked before anything is changed.
     pub consent: Consent,
     /// Whether its plan is saved, or is to be a saved one.

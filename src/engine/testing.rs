@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc::Receiver;
 
 use super::record::Operator;
-use super::{Consent, Mode, Review, Run, guard};
+use super::{Consent, Mode, Review, Rollout, Run, guard};
 use crate::base::event::Event;
 use crate::base::secret::Redactor;
 use crate::ssh::Connector;
@@ -21,6 +21,7 @@ pub(super) fn run(connector: Connector) -> (Run, Receiver<Event>) {
         version: "0".into(),
         window: guard::SHORTEST_WINDOW,
         places: Arc::new(tokio::sync::Semaphore::new(1)),
+        rollout: Rollout::default(),
         consent: Consent::new(1, None),
         review: Review::None,
         redactor: Redactor::default(),

@@ -14,9 +14,11 @@ pub mod key;
 pub mod read;
 pub mod reference;
 pub mod schema;
+mod shard;
 
 pub use address::Address;
 pub use read::read;
+pub use shard::Shard;
 
 /// A host to work on.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,6 +5,48 @@ use super::{Style, samples};
 use crate::base::event::EventKind;
 
 #[test]
+fn many_hosts_are_told_in_groups_and_those_not_begun_as_such() {
+    assert_drawn(
+        &drawn(&samples::check_forty_stopped(), style(80)),
+        r#"
+2| · 4 of 40 hosts done (0.9 s)
+2| · 8 of 40 hosts done (1.1 s)
+2| · 12 of 40 hosts done (1.2 s)
+2| · 16 of 40 hosts done (1.4 s)
+2| · 20 of 40 hosts done (1.6 s)
+2|
+2| error: web21: no answer on port 22 within 10 s
+2| · 24 of 40 hosts done (1.7 s)
+2| · 28 of 40 hosts done (1.9 s)
+2| · 32 of 40 hosts done (2.0 s)
+2| · 36 of 40 hosts done (2.0 s)
+2| · 40 of 40 hosts done (2.0 s)
+2|
+web4, web18, web30 · Debian 12 (bookworm) amd64 · 1 of 2 tasks differs
+
+  ~ the kernel swaps late  sysctl  playbooks/base.toml:33
+      set vm.swappiness  60 → 10
+
+= 26 hosts  1 skipped
+    web1, web2, web3, web5, web6, web7, web8, web9, web10, web11 and 16 more
+~ 3 hosts  1 to change · 1 skipped
+    web4, web18, web30
+! 10 hosts  not begun
+    web31, web32, web33, web34, web35, web36, web37, web38, web39, web40
+! 1 host  unreachable
+    web21
+
+40 hosts: 26 in sync, 3 to change, 1 unreachable, 10 not begun · 2.0 s
+
+Run `bedplate apply --max-failures 1` to make these changes.
+10 hosts were not begun: 1 host failed, and no further one is begun then
+(--max-failures 1).
+Fix the cause above, then run `bedplate check --max-failures 1` again.
+"#,
+    );
+}
+
+#[test]
 fn a_check_of_a_fresh_host() {
     assert_drawn(
         &drawn(&samples::check(samples::tasks(), vec![samples::finding()]), style(80)),

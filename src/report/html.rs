@@ -167,6 +167,7 @@ fn state(host: &HostStory, check: bool) -> (&'static str, &'static str) {
         Some("failed") if !host.checks.is_empty() => ("not ready", "bad"),
         None if !host.checks.is_empty() => ("ready", "good"),
         Some("interrupted") => ("interrupted", "warn"),
+        Some(word) if host.not_begun.is_some() => (word, "warn"),
         Some(word) => (word, "bad"),
         None if tally.failed > 0 => ("failed", "bad"),
         None if tally.refused > 0 => ("refused", "bad"),
@@ -219,7 +220,7 @@ fn host_guard(host: &HostStory, out: &mut String) {
         out.push_str(&tag("p", "note guard", sentence));
         out.push('\n');
     }
-    for note in &host.notes {
+    for note in host.notes.iter().chain(&host.not_begun) {
         out.push_str(&tag("p", "note", note));
         out.push('\n');
     }

@@ -10,7 +10,7 @@ use super::ink::{
     Paper, Tone, cells, count, duration, labelled, pad, shorten, signed, unbroken, visible, visible_line, wrap,
 };
 use super::plan::{self, Detail, Earlier};
-use super::story::{HostStory, Story, guard_sentence, listed};
+use super::story::{HostStory, Phase, Story, guard_sentence, listed};
 use super::summary;
 
 /// How to draw.
@@ -65,6 +65,8 @@ pub struct Human {
     last: Option<Outlet>,
     answered: bool,
     over: bool,
+    /// Tenths of the hosts that were told to be done.
+    tenth: usize,
 }
 
 impl Human {
@@ -80,6 +82,7 @@ impl Human {
             last: None,
             answered: false,
             over: false,
+            tenth: 0,
         }
     }
 
@@ -150,7 +153,23 @@ impl Human {
     }
 
     fn names(&self, hosts: &[usize]) -> String {
-        hosts.iter().map(|at| self.story.hosts[*at].name.as_str()).collect::<Vec<_>>().join(", ")
+        // Of very many the summary and the page name each.
+        let most = if self.story.is_large() && self.verbose() == 0 { 5 } else { usize::MAX };
+        let names: Vec<&str> = hosts.iter().take(most).map(|at| self.story.hosts[*at].name.as_str()).collect();
+        let names = names.join(", ");
+        if hosts.len() > most { format!("{names} and {} more", hosts.len() - most) } else { names }
+    }
+
+    /// Without bars a large run tells how far it is, a tenth at a time.
+    fn progress(&mut self) {
+        let all = self.story.hosts.len();
+        let done = self.story.hosts.iter().filter(|host| host.phase == Phase::Ended).count();
+        let tenth = done * 10 / all.max(1);
+        if tenth > self.tenth {
+            self.tenth = tenth;
+            let text = format!("{done} of {all} hosts done ({})", duration(self.story.ms));
+            self.note(None, "·", Tone::Faint, &text, None);
+        }
     }
 
     /// A block of the answer, set off from the one before by an empty line.
@@ -193,7 +212,14 @@ impl Human {
             EventKind::HostConnecting { address } if self.verbose() > 0 => {
                 self.note(Some(at), "·", Tone::Faint, &format!("connecting to {address}"), None);
             }
-            EventKind::ProbeFinished { system, facts, took_ms } if self.verbose() > 0 || !self.style.bars => {
+            EventKind::HostFinished { .. } | EventKind::HostNotBegun { .. }
+                if self.story.is_large() && !self.style.bars && self.verbose() == 0 =>
+            {
+                self.progress();
+            }
+            EventKind::ProbeFinished { system, facts, took_ms }
+                if self.verbose() > 0 || (!self.style.bars && !self.story.is_large()) =>
+            {
                 let (login, login_ms) = match &self.story.hosts[at].login {
                     Some((user, ms)) => (format!("as {user}, "), *ms),
                     None => (String::new(), 0),

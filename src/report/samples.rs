@@ -282,6 +282,41 @@ pub(super) fn check_twenty() -> Vec<Event> {
     events
 }
 
+/// A check of forty hosts that was told to stop at the first failure: most are in sync, three drift alike, one does not
+/// answer, and ten are left.
+pub(super) fn check_forty_stopped() -> Vec<Event> {
+    let names: Vec<String> = (1..=40).map(|n| format!("web{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut events = vec![started("check", &["--max-failures", "1"], &names)];
+    let all = tasks();
+    let mut sum = Tally::default();
+    for (index, name) in names.iter().enumerate() {
+        let ms = 100 + index as u64 * 40;
+        if index >= 30 {
+            let why = "1 host failed, and no further one is begun then (--max-failures 1)".to_owned();
+            events.push(at(1500, name, EventKind::HostNotBegun { why }));
+            continue;
+        }
+        events.extend(asked(ms, name));
+        if index == 20 {
+            let what = "no answer on port 22 within 10 s".into();
+            events.push(at(ms, name, EventKind::HostFailed(Failure { what, ..Failure::default() })));
+            let tally = Tally { failed: 1, ..Tally::default() };
+            events.push(at(ms, name, EventKind::HostFinished { tally, exit: Exit::Unreachable }));
+            continue;
+        }
+        let chosen: &[usize] = if [3, 17, 29].contains(&index) { &[3, 7] } else { &[7] };
+        let tasks: Vec<TaskPlan> = chosen.iter().map(|at| all[*at].clone()).collect();
+        let tally = tally_of(&tasks, 0);
+        let exit = if tally.changed > 0 { Exit::Drift } else { Exit::Done };
+        events.push(at(ms + 30, name, EventKind::Planned { tasks, findings: Vec::new() }));
+        events.push(at(ms + 35, name, EventKind::HostFinished { tally, exit }));
+        sum = sum.plus(tally);
+    }
+    events.push(at(1510, "", EventKind::RunFinished { tally: sum, exit: Exit::Unreachable }));
+    events
+}
+
 /// Each of them.
 pub(super) fn all() -> Vec<Vec<Event>> {
     vec![
@@ -291,5 +326,6 @@ pub(super) fn all() -> Vec<Vec<Event>> {
         apply_restored(),
         apply_failing(),
         check_twenty(),
+        check_forty_stopped(),
     ]
 }

@@ -101,6 +101,8 @@ pub(super) struct HostStory {
     pub failures: Vec<Failure>,
     /// Sums and exit code, once done with.
     pub end: Option<(Tally, Exit)>,
+    /// Why it was left alone, where the run stopped before its turn.
+    pub not_begun: Option<String>,
 }
 
 impl HostStory {
@@ -113,6 +115,9 @@ impl HostStory {
     pub(super) fn tally(&self) -> Tally {
         if let Some((tally, _)) = self.end {
             return tally;
+        }
+        if self.not_begun.is_some() {
+            return Tally::default();
         }
         let mut tally = Tally { findings: self.findings.len(), ..Tally::default() };
         for task in self.tasks.iter().flatten() {
@@ -130,6 +135,7 @@ impl HostStory {
     /// How it ended, in a word or two. `None` where its counts say it all.
     pub(super) fn ending(&self) -> Option<&'static str> {
         match self.end.map(|(_, exit)| exit) {
+            None if self.not_begun.is_some() => Some("not begun"),
             None => Some("cut off"),
             Some(Exit::Done | Exit::Drift) => None,
             Some(Exit::HostFailed) if self.is_only_refused() => None,
@@ -144,7 +150,7 @@ impl HostStory {
 
     /// Whether a plan can still come.
     pub(super) fn may_plan(&self) -> bool {
-        self.tasks.is_none() && self.end.is_none() && self.failures.is_empty()
+        self.tasks.is_none() && self.end.is_none() && self.not_begun.is_none() && self.failures.is_empty()
     }
 
     fn planned(&mut self, tasks: &[TaskPlan], findings: &[Finding]) {
@@ -208,6 +214,10 @@ impl HostStory {
             }
             EventKind::Verified { differs, .. } => self.differs = Some(differs.clone()),
             EventKind::HostFailed(failure) => self.failures.push(failure.clone()),
+            EventKind::HostNotBegun { why } => {
+                self.not_begun = Some(why.clone());
+                self.phase = Phase::Ended;
+            }
             EventKind::HostFinished { tally, exit } => {
                 self.end = Some((*tally, *exit));
                 self.ended = Some(ms);
@@ -257,7 +267,15 @@ pub(super) fn listed(names: &[String]) -> String {
     if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
 }
 
+/// From more hosts than this on a line for each is more than anyone reads.
+const FEW: usize = 24;
+
 impl Story {
+    /// Whether there are so many hosts that they are told in groups.
+    pub(super) fn is_large(&self) -> bool {
+        self.hosts.len() > FEW
+    }
+
     /// Takes one event in. Returns the host's place in [`Story::hosts`], for what happened on a host.
     pub(super) fn event(&mut self, event: &Event) -> Option<usize> {
         self.ms = self.ms.max(event.ms);
@@ -319,7 +337,7 @@ impl Story {
         let mut arguments = self.arguments.iter();
         while let Some(word) = arguments.next() {
             match (word.as_str(), verb) {
-                ("--plan", "check") => drop(arguments.next()),
+                ("--plan" | "--serial", "check") => drop(arguments.next()),
                 ("--check", "undo") => {}
                 ("--save", "apply") => words.push("--plan".to_owned()),
                 _ => words.push(quoted(word)),

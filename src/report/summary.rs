@@ -86,7 +86,11 @@ pub(super) fn lines(story: &Story, paper: Paper) -> Vec<String> {
     let skipped = fits(words_wide(true)) || !fits(words_wide(false));
     let words_width = words_wide(skipped);
     let mut lines = Vec::new();
-    for host in &story.hosts {
+    let large = story.is_large();
+    if large {
+        lines = in_groups(story, paper);
+    }
+    for host in story.hosts.iter().filter(|_| !large) {
         let (sign, tone) = symbol(host, check);
         let name = pad(&shorten(&host.name, name_width, false), name_width);
         let words = host_words(host, check, skipped);
@@ -115,6 +119,39 @@ pub(super) fn lines(story: &Story, paper: Paper) -> Vec<String> {
     if !next.is_empty() {
         lines.push(String::new());
         lines.extend(next.iter().flat_map(|sentence| wrap(sentence, width)));
+    }
+    lines
+}
+
+/// Most names of hosts that nothing is to be done about.
+const NAMED: usize = 10;
+
+/// Hosts of the same end together: how many, and which. What wants a decision is named host by host.
+fn in_groups(story: &Story, paper: Paper) -> Vec<String> {
+    let check = story.is_check();
+    let mut groups: Vec<(&'static str, Tone, String, Vec<&str>)> = Vec::new();
+    for host in &story.hosts {
+        let (sign, tone) = symbol(host, check);
+        let words = host_words(host, check, true);
+        match groups.iter_mut().find(|(known, _, same, _)| *known == sign && *same == words) {
+            Some((.., names)) => names.push(&host.name),
+            None => groups.push((sign, tone, words, vec![&host.name])),
+        }
+    }
+    // What is well goes first: what is not stands at the end, where one looks.
+    groups.sort_by_key(|(sign, _, words, _)| (["=", "✓", "~", "!"].iter().position(|one| one == sign), words.clone()));
+    let mut lines = Vec::new();
+    for (sign, tone, words, names) in groups {
+        let hosts = format!(" {}  ", count(names.len(), "host"));
+        lines.extend(signed("", (sign, tone), &hosts, &words, paper));
+        let calm = tone == Tone::Good || words == "not begun";
+        let shown = if calm { names.len().min(NAMED) } else { names.len() };
+        let mut list = names[..shown].join(", ");
+        if shown < names.len() {
+            list.push_str(&format!(" and {} more", names.len() - shown));
+        }
+        let list = wrap(&list, paper.cells().saturating_sub(4));
+        lines.extend(list.iter().map(|line| format!("    {}", paper.paint(Tone::Faint, line))));
     }
     lines
 }
@@ -163,6 +200,14 @@ fn next_steps(story: &Story) -> Vec<String> {
     }
     if ended(Exit::GuardRestored) {
         said.push("What the guard covers is as it was before.".to_owned());
+    }
+    if story.hosts.is_empty() {
+        return vec!["There was no host to look at.".to_owned()];
+    }
+    let left: Vec<&str> = story.hosts.iter().filter_map(|host| host.not_begun.as_deref()).collect();
+    if let Some(why) = left.first() {
+        let were = if left.len() == 1 { "was" } else { "were" };
+        said.push(format!("{} {were} not begun: {why}.", count(left.len(), "host")));
     }
     let again = command(&story.command);
     let plan = story.arguments.iter().position(|word| word == "--plan").and_then(|at| story.arguments.get(at + 1));

@@ -366,6 +366,7 @@ fn kind(whole: bool) -> impl Strategy<Value = EventKind> {
         text().prop_map(|address| EventKind::HostConnecting { address }),
         (text(), any::<u64>()).prop_map(|(user, took_ms)| EventKind::HostConnected { user, took_ms }),
         text().prop_map(|text| EventKind::Note { text }),
+        text().prop_map(|why| EventKind::HostNotBegun { why }),
         (
             text(),
             prop::sample::select(vec![Readiness::Ready, Readiness::Warning, Readiness::NotReady]),

@@ -129,6 +129,7 @@ impl Bench {
                 version: "0".into(),
                 window,
                 places: Arc::new(tokio::sync::Semaphore::new(1)),
+                rollout: engine::Rollout::default(),
                 consent: Consent::new(1, None),
                 review: Review::None,
                 redactor: Redactor::default(),

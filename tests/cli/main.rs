@@ -4,6 +4,7 @@
 
 mod documents;
 mod files;
+mod fleets;
 mod program;
 #[path = "../tools/ran.rs"]
 mod ran;
