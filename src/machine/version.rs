@@ -8,6 +8,12 @@ pub fn compare(one: &str, other: &str) -> Ordering {
     part(epoch, other_epoch).then_with(|| part(upstream, other_upstream)).then_with(|| part(revision, other_revision))
 }
 
+/// The first number of the program's version: 20 of `20.10.24+dfsg1-1`, 28 of `5:28.1.1-1~debian`.
+pub fn major(version: &str) -> Option<u32> {
+    let (_, upstream, _) = parts(version);
+    upstream.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+}
+
 /// Epoch, version of the program, revision of the package.
 fn parts(version: &str) -> (&str, &str, &str) {
     let (epoch, rest) = version.split_once(':').unwrap_or(("0", version));
@@ -100,5 +106,12 @@ mod tests {
             let status = Command::new("dpkg").args(words).status().expect("dpkg is needed for this test");
             assert!(status.success(), "{pair:?}");
         }
+    }
+
+    #[test]
+    fn reads_the_major_version() {
+        assert_eq!(major("20.10.24+dfsg1-1+deb12u1+b6"), Some(20));
+        assert_eq!(major("5:28.1.1-1~debian.12~bookworm"), Some(28));
+        assert_eq!(major(""), None);
     }
 }

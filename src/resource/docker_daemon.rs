@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::{Change, Plan, Problems, Resource, docker_pools};
+use super::{Change, Plan, Problems, Resource, docker_images, docker_pools};
 use crate::action::ConfigureDocker;
 use crate::action::docker::Takeover;
 use crate::action::file::Found;
@@ -15,6 +15,7 @@ use crate::base::event::Finding;
 use crate::base::name::{AbsPath, PackageName};
 use crate::machine::docker::{CONFIGURATION, DockerState, Loaded};
 use crate::machine::file::{FileState, Kind, Owner};
+use crate::machine::version::major;
 use crate::machine::{Blocked, Docker, File, Machine, Package, PackageState, Question, System};
 
 /// Settings of the Docker daemon in `/etc/docker/daemon.json`.
@@ -228,13 +229,19 @@ fn engines() -> impl Iterator<Item = Package> {
     ["docker-ce", "docker.io"].into_iter().filter_map(|name| PackageName::new(name).ok().map(Package))
 }
 
+/// The major version of the Docker of this host, where it is known.
+fn installed_major(machine: &Machine) -> Option<u32> {
+    engines().find_map(|engine| match machine.get(&engine) {
+        Ok(PackageState::Installed { version: Some(version), .. }) => major(version),
+        _ => None,
+    })
+}
+
 /// Whether a Docker of this package, version and release knows `default-network-opts`. Of one that is yet to be installed
 /// the release tells.
 fn sets_networks(engine: &str, version: Option<&str>, id: &str, release: Option<u32>) -> bool {
-    let major = version.map(|version| version.split_once(':').map_or(version, |(_, rest)| rest));
-    let major = major.and_then(|version| version.split(|c: char| !c.is_ascii_digit()).next()?.parse::<u32>().ok());
     let old = engine == "docker.io" && id == "debian" && release.is_some_and(|release| release < 13);
-    major.map_or(!old, |major| major >= SETS_NETWORKS)
+    version.and_then(major).map_or(!old, |major| major >= SETS_NETWORKS)
 }
 
 /// The same for the Docker of this host.
@@ -294,15 +301,20 @@ impl Resource for DockerDaemon {
     fn facts(&self) -> Vec<Question> {
         let mut facts: Vec<Question> = vec![Docker::Daemon.into()];
         facts.extend(path().map(|path| File::at(&path).into()));
-        if !self.mtu.is_empty() {
+        let images = docker_images::facts(&self.settings);
+        if !(self.mtu.is_empty() && images.is_empty()) {
             facts.extend(engines().map(Question::from));
             facts.push(System::Here.into());
         }
+        facts.extend(images);
         facts
     }
 
     fn asserts(&self) -> Vec<Question> {
-        let is_own = |question: &Question| matches!(question, Question::Docker(_) | Question::File(_));
+        let images = docker_images::facts(&self.settings);
+        let is_own = |question: &Question| {
+            matches!(question, Question::Docker(_) | Question::File(_)) && !images.contains(question)
+        };
         Resource::facts(self).into_iter().filter(is_own).collect()
     }
 
@@ -331,7 +343,8 @@ impl Resource for DockerDaemon {
         let can_set_networks = !self.mtu.is_empty() && can_set_networks(machine)?;
         let wanted = self.wanted(settings.clone(), state, can_set_networks);
         self.refuse_hiding(&settings, &wanted, state)?;
-        let findings = self.findings(state);
+        let mut findings = self.findings(state);
+        findings.extend(docker_images::left_behind(&self.settings, &wanted, installed_major(machine), machine));
         let takeover = Self::takeover(state.running.as_ref(), &wanted);
         if wanted == settings && takeover == Takeover::Nothing {
             let how =

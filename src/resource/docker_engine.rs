@@ -12,6 +12,7 @@ use crate::base::Diff;
 use crate::base::event::Finding;
 use crate::base::name::{PackageName, UnitName};
 use crate::machine::unit::Active;
+use crate::machine::version::major;
 use crate::machine::{Blocked, Docker, Machine, Package, PackageState, Question, System, SystemState, Unit, UnitState};
 
 /// The oldest major version of Docker that Kamal's users are well served with.
@@ -248,12 +249,6 @@ impl DockerEngine {
     }
 }
 
-/// The major version of a Docker package: `20` of `20.10.24+dfsg1-1`, `28` of `5:28.1.1-1~debian`.
-fn major(version: &str) -> Option<u32> {
-    let version = version.split_once(':').map_or(version, |(_, rest)| rest);
-    version.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
-}
-
 /// What must be done so that a unit is there, enabled and (if `run`) running.
 fn unit_changes(name: &Unit, state: &UnitState, run: bool) -> Vec<Change> {
     let change = |verb, before: &str, after: &str| {
@@ -432,12 +427,5 @@ mod tests {
             let told = DockerEngine { replace_conflicting: true, ..engine("") };
             assert!(told.refuse(&with, &conflicting).is_ok(), "{name}");
         }
-    }
-
-    #[test]
-    fn reads_the_major_version() {
-        assert_eq!(major("20.10.24+dfsg1-1+deb12u1+b6"), Some(20));
-        assert_eq!(major("5:28.1.1-1~debian.12~bookworm"), Some(28));
-        assert_eq!(major(""), None);
     }
 }

@@ -31,6 +31,7 @@ pub mod directory;
 pub mod docker_daemon;
 pub mod docker_engine;
 pub mod docker_firewall;
+mod docker_images;
 pub mod docker_network;
 mod docker_pools;
 pub mod docker_volume;
