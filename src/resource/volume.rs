@@ -486,3 +486,6 @@ impl Resource for Volume {
             .boxed()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ enum Lie {
     Program(&'static str, &'static str),
     /// A file of the kernel with this content.
     File(String, String),
-    /// A folder of the kernel with these empty entries.
+    /// A folder of the kernel with these empty entries: folders, but for the files `size` and `ro`.
     Folder(String, Vec<String>),
     /// What is mounted at that place does not show here, as in another container.
     NotMounted(String),
@@ -43,7 +43,11 @@ fn shell(lies: &[Lie], folder: &Path) -> Command {
             Folder(path, entries) => {
                 fs::create_dir_all(&from).expect("a folder");
                 for entry in entries {
-                    fs::create_dir_all(from.join(entry)).expect("a folder");
+                    // What covers the folder may be covered in part itself.
+                    match entry.as_str() {
+                        "size" | "ro" => fs::write(from.join(entry), "").expect("a file"),
+                        entry => fs::create_dir_all(from.join(entry)).expect("a folder"),
+                    }
                 }
                 path.clone()
             }
@@ -149,9 +153,10 @@ fn with_all_witnesses_covered_a_disk_with_data_looks_blank() {
 #[test]
 fn one_program_that_alone_sees_something_is_enough() {
     let disk = Disk::of(SMALL);
-    let alone: [(Lie, &str); 9] = [
+    let alone: [(Lie, &str); 10] = [
         (Program("blkid", "echo TYPE=zfs_member"), "ZFS"),
         (Program("blkid", "echo PTTYPE=gpt"), "partition table (gpt)"),
+        (Program("blkid", "echo USAGE=other; exit 2"), "does not name"),
         (Program("blkid", "exit 8"), "contradicting"),
         (Program("blkid", "exit 4"), "blkid ended with 4"),
         (Program("wipefs", "echo LVM2_member"), "LVM2_member"),
@@ -178,17 +183,13 @@ fn one_file_of_the_kernel_that_alone_tells_of_a_use_is_enough() {
     let all = || vec![BLKID, WIPEFS, CMP, PERL];
     let with = |lie: Lie| all().into_iter().chain([lie]).collect::<Vec<_>>();
     is_refused(&disk, "a holder", &with(Folder(of_kernel(&disk, "holders"), vec!["dm-0".into()])), "is in use by dm-0");
-    let entries = vec![format!("{name}p1/partition"), "holders".into()];
+    let entries = vec![format!("{name}p1/partition"), "holders".into(), "size".into(), "ro".into()];
     let mut lies = with(Folder(of_kernel(&disk, ""), entries));
     // What covers the folder covers these too.
     for (file, content) in [("size", format!("{}\n", SMALL / 512)), ("ro", "0\n".into())] {
         lies.push(Lie::File(of_kernel(&disk, file), content));
     }
     let folder = tempfile::tempdir().expect("a folder");
-    for file in ["4/size", "4/ro"] {
-        fs::create_dir_all(folder.path().join("4")).expect("a folder");
-        fs::write(folder.path().join(file), "").expect("a place for a cover");
-    }
     let marks = disk.seen_by(shell(&lies, folder.path())).marks;
     assert_eq!(marks, [format!("has partitions ({name}p1)")]);
     let (status, text) = disk.format_by(shell(&lies, folder.path()), "ext4");
@@ -214,6 +215,36 @@ fn one_file_of_the_kernel_that_alone_tells_of_a_use_is_enough() {
     said("swapoff", &[&disk.node]);
     let head = fs::read(&disk.node).expect("the disk");
     assert_eq!(head.get(4086..4096), Some(&b"SWAPSPACE2"[..]), "the mark of the swap is gone");
+}
+
+/// What can not be asked is no permission: one file of the kernel is missing, or says that this is no whole device, while
+/// all other witnesses say blank.
+#[test]
+fn what_the_kernel_does_not_tell_counts_as_no() {
+    let disk = Disk::of(SMALL);
+    let sys = |entries: &[&str]| {
+        let entries = entries.iter().map(|entry| (*entry).to_owned()).collect();
+        let files = [("size", format!("{}\n", SMALL / 512)), ("ro", "0\n".into())];
+        let files = files.map(|(file, content)| Lie::File(of_kernel(&disk, file), content));
+        [Folder(of_kernel(&disk, ""), entries)].into_iter().chain(files).collect::<Vec<_>>()
+    };
+    let proc =
+        |entries: &[&str]| vec![Folder("/proc".into(), entries.iter().map(|entry| (*entry).to_owned()).collect())];
+    let untold: [(Vec<Lie>, &str); 6] = [
+        (vec![Lie::File(disk.node.clone(), String::new())], "is not a block device"),
+        (sys(&["size", "ro", "holders", "partition"]), "only whole devices are formatted"),
+        (sys(&["size", "ro"]), "what uses"),
+        (sys(&["size", "holders"]).into_iter().take(2).collect(), "can be written is not known"),
+        (proc(&[]), "what is mounted is not known"),
+        (proc(&["self/mountinfo"]), "what is in use as swap is not known"),
+    ];
+    let before = disk.digest();
+    for (lies, said) in untold {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (status, text) = disk.format_by(shell(&lies, folder.path()), "ext4");
+        assert!(status != 0 && text.contains(said), "{said}: {text}");
+        assert_eq!(disk.digest(), before, "{said}");
+    }
 }
 
 /// What no reader can see, the formatting itself meets: the kernel lets nobody write there.
