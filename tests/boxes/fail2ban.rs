@@ -28,10 +28,22 @@ impl Drop for Guesser {
     }
 }
 
-/// A login over ssh from `from`, with root's key or, as somebody who is not there, without any.
+/// A login over ssh from `from`, with root's key or, as somebody who is not there, without any. A connection that is shut
+/// off in the middle of it would wait for minutes.
 fn login(rig: &Rig, from: Ipv4Addr, user: &str, port: u16) -> Output {
-    let mut command = Command::new("ssh");
-    command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "IdentitiesOnly=yes", "-o", "StrictHostKeyChecking=no"]);
+    let mut command = Command::new("timeout");
+    command.args([
+        "20",
+        "ssh",
+        "-F",
+        "none",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "IdentitiesOnly=yes",
+        "-o",
+        "StrictHostKeyChecking=no",
+    ]);
     command.args(["-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=5", "-b", &from.to_string()]);
     command.args(["-p", &port.to_string(), "-i"]).arg(rig.sandbox.key());
     command.arg(format!("{user}@{}", rig.sandbox.ipv4())).arg("true").output().expect("ssh runs")
