@@ -278,3 +278,61 @@ impl Resource for UnattendedUpgrades {
             .boxed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The origins on a recorded host that is made to be of this distribution.
+    fn origins(id: &str, task: &str) -> Vec<String> {
+        let text = include_str!("../../tests/recorded/debian-12.json");
+        let mut machine: Machine = serde_json::from_str(text).unwrap();
+        machine.update(&System::Here, |system| system.id = id.into());
+        let task: UnattendedUpgrades = toml::from_str(task).unwrap();
+        task.patterns(machine.get(&System::Here).unwrap())
+    }
+
+    #[test]
+    fn fixes_of_holes_alone_install_themselves_unless_told() {
+        for id in ["debian", "ubuntu"] {
+            let security = origins(id, "");
+            assert!(security.iter().any(|origin| origin.contains("ecurity")), "{security:?}");
+            assert!(security.iter().all(|origin| !origin.contains("-updates")), "{security:?}");
+            let all = origins(id, "upgrades = \"all\"\n");
+            assert!(all.iter().any(|origin| origin.contains("-updates")), "{all:?}");
+        }
+    }
+
+    #[test]
+    fn docker_s_repository_is_left_out_unless_told() {
+        for id in ["debian", "ubuntu"] {
+            assert!(origins(id, "").iter().all(|origin| !origin.contains("Docker")));
+            assert!(origins(id, "docker = true\n").contains(&"origin=Docker,label=Docker CE".to_owned()));
+        }
+    }
+
+    #[test]
+    fn a_reboot_is_asked_for_and_has_its_time() {
+        let setting = |text: &str, name: &str| {
+            let task: UnattendedUpgrades = toml::from_str(text).unwrap();
+            task.settings(Vec::new()).remove(name).unwrap_or_default()
+        };
+        assert_eq!(setting("", "Unattended-Upgrade::Automatic-Reboot"), ["false"]);
+        assert_eq!(setting("reboot = true\n", "Unattended-Upgrade::Automatic-Reboot"), ["true"]);
+        let at = "reboot = true\nreboot_time = \"03:30\"\n";
+        assert_eq!(setting(at, "Unattended-Upgrade::Automatic-Reboot-Time"), ["03:30"]);
+        assert_ne!(setting("", "Unattended-Upgrade::Automatic-Reboot-Time"), ["now"]);
+    }
+
+    #[test]
+    fn lists_are_cleared_before_they_are_set() {
+        let task: UnattendedUpgrades = toml::from_str("never = [\"postgresql-\"]\n").unwrap();
+        let text = UnattendedUpgrades::content(&task.settings(vec!["origin=A".into()]));
+        for (list, value) in [(LISTS[1], "origin=A"), (LISTS[2], "postgresql-")] {
+            let (clear, set) = (text.find(&format!("#clear {list};")), text.find(value));
+            assert!(clear.is_some() && clear < set, "{list}: {text}");
+        }
+        assert!(text.contains(&format!("#clear {};", LISTS[0])), "{text}");
+        assert!(text.contains("Unattended-Upgrade::Mail \"\";"), "no mail is sent unless somebody asks: {text}");
+    }
+}

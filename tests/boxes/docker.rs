@@ -231,6 +231,7 @@ fn main_path(suite: Suite, old: bool) {
     bench.repairs("docker network rm kamal", &["docker_network"]);
     bench.repairs("systemctl disable --now apt-daily-upgrade.timer", &["unattended_upgrades"]);
     bench.repairs("echo >>/etc/apt/apt.conf.d/52-bedplate-local", &["unattended_upgrades"]);
+    upgrades_are_what_is_declared_and_nothing_more(&bench);
 
     a_daemon_that_does_not_come_up_gets_its_old_file(&mut bench);
 
@@ -238,6 +239,19 @@ fn main_path(suite: Suite, old: bool) {
     // Its sshd answers before all else has started.
     bench.inside("timeout 60 systemctl is-system-running --wait >/dev/null || true");
     assert_eq!(bench.check().exits(Exit::Done).open(), []);
+}
+
+/// Lists of apt add up over its files: what the package's own file lets in is not let in, and a file with the last word
+/// is pointed out.
+#[track_caller]
+fn upgrades_are_what_is_declared_and_nothing_more(bench: &Bench) {
+    bench.inside("grep -q '^ *\"origin=Debian' /etc/apt/apt.conf.d/50unattended-upgrades");
+    let origins = bench.inside("apt-config dump Unattended-Upgrade::Origins-Pattern | grep -v 'Pattern \"\"'");
+    assert!(origins.lines().count() == 2 && origins.lines().all(|line| line.contains("Security")), "{origins}");
+    bench.inside("echo 'Unattended-Upgrade::Automatic-Reboot \"false\";' >/etc/apt/apt.conf.d/99-theirs");
+    let why: Vec<String> = bench.check().exits(Exit::HostFailed).tasks().into_iter().map(|task| task.why).collect();
+    assert!(why.iter().any(|why| why.contains("a later file") || why.contains("says otherwise")), "{why:?}");
+    bench.inside("rm /etc/apt/apt.conf.d/99-theirs");
 }
 
 /// A setting that only the start of the daemon brings out: the old file is back, and Docker runs with it.

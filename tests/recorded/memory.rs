@@ -1,8 +1,9 @@
 //! Hosts of 512 MB and of much more: how much swap each gets, and that a small one has it before apt needs memory.
 
 use bedplate::action::Action;
+use bedplate::base::event::Verdict;
 use bedplate::base::name::AbsPath;
-use bedplate::machine::{FileSystem, Machine, System, Volatile};
+use bedplate::machine::{FileSystem, Machine, Swaps, System, Volatile};
 use bedplate::plan::{self, HostPlan};
 
 use super::{built_in, by_hand, recorded};
@@ -56,6 +57,32 @@ fn swap_follows_memory_and_disk() {
 fn a_size_that_is_set_counts() {
     let plan = planned(&sized(471_000, 10 * GIB), &["swap_size=256M", "swap_path=/swapfile"]);
     assert!(swap(&plan).contains("256 MiB"), "{}", swap(&plan));
+}
+
+#[test]
+fn swap_follows_memory_that_a_provider_has_added_and_keeps_a_size_that_is_near() {
+    let mut grown = planned(&sized(471_000, 50 * GIB), &[]).predicted;
+    grown.update(&System::Here, |system| system.memory_kib = 2_000_000);
+    assert!(swap(&planned(&grown, &[])).contains("2048 MiB"), "{}", swap(&planned(&grown, &[])));
+    let mut near = planned(&sized(980_000, 50 * GIB), &[]).predicted;
+    near.update(&System::Here, |system| system.memory_kib = 1_010_000);
+    assert_eq!(swap(&planned(&near, &[])), "", "a little more memory makes no new file");
+}
+
+#[test]
+fn a_container_that_can_not_swap_is_passed_over_with_the_reason() {
+    let why = |machine: &Machine| {
+        let plan = planned(machine, &[]);
+        let task = plan.tasks.iter().find(|task| task.shown.resource == "swap").expect("a task for swap");
+        assert_eq!((task.shown.verdict, task.shown.changes.len()), (Verdict::Skipped, 0), "{}", task.shown.why);
+        task.shown.why.clone()
+    };
+    let mut contained = sized(980_000, 25 * GIB);
+    contained.update(&System::Here, |system| system.container = "lxc".into());
+    assert!(why(&contained).contains("this host is a container (lxc)"), "{}", why(&contained));
+    let mut unable = sized(980_000, 25 * GIB);
+    unable.update(&Swaps::Here, |swaps| swaps.unable = "its kernel has none".into());
+    assert!(why(&unable).contains("its kernel has none"), "{}", why(&unable));
 }
 
 #[test]
