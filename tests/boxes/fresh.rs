@@ -1,7 +1,7 @@
 //! The main path: a bare box, planned, applied, found in sync, used, rebooted, and still in sync.
 
 use std::collections::BTreeSet;
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use bedplate::base::EventKind;
@@ -43,11 +43,30 @@ fn is_open(rig: &Rig, port: u16) -> bool {
     TcpStream::connect_timeout(&address, Duration::from_secs(2)).is_ok()
 }
 
+/// With all the kernel's settings in force a container on Kamal's network still reaches what is outside.
+fn containers_reach_out(rig: &Rig) {
+    let outside = TcpListener::bind((rig.sandbox.host_ipv4(), 0)).expect("an address that boxes reach");
+    let port = outside.local_addr().expect("an address").port();
+    let line = format!(
+        "timeout 20 docker run --rm --network kamal bedplate-test busybox nc -w 5 {} {port} </dev/null",
+        rig.sandbox.host_ipv4()
+    );
+    std::thread::scope(|scope| {
+        let met = scope.spawn(|| outside.accept().map(|(_, from)| from));
+        let ran = rig.login("deploy", &line);
+        // A container that never came is met by this one, so that nobody waits for it.
+        let _ = TcpStream::connect((rig.sandbox.host_ipv4(), port));
+        let from = met.join().expect("an end").expect("a connection");
+        assert_eq!(from.ip(), rig.sandbox.ipv4(), "a container does not get out: {}", ran.stderr);
+    });
+}
+
 /// What a prepared host must show, whoever asks.
 fn is_ready(rig: &Rig) {
     rig.login("deploy", "id -nG").exits(0);
     assert!(rig.login("deploy", "id -nG").stdout.contains("docker"), "deploy is not in group docker");
     rig.login("deploy", "docker run --rm bedplate-test true").exits(0);
+    containers_reach_out(rig);
     let refused = rig.login_without_key("deploy");
     assert!(refused.stderr.contains("Permission denied (publickey)."), "more than keys is offered: {}", refused.stderr);
     assert!(is_open(rig, 22), "ssh is closed");

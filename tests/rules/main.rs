@@ -8,3 +8,4 @@ mod shell;
 mod tidy;
 #[path = "../tools/mod.rs"]
 mod tools;
+mod traps;
