@@ -9,7 +9,6 @@ use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, PoisonError};
 
 use bedplate::action::{Act as _, MakeFileSystem};
 use bedplate::base::Digest;
@@ -98,17 +97,22 @@ impl Disk {
 
     /// Asks for a file system in that shell; status and what was said.
     pub(super) fn format_by(&self, shell: Command, kind: &str) -> (u8, String) {
+        self.format_as(self.name(), shell, kind)
+    }
+
+    /// The same by another name, which is to mean this device.
+    fn format_as(&self, device: DeviceName, shell: Command, kind: &str) -> (u8, String) {
         let action = MakeFileSystem {
-            device: self.name(),
+            device,
             node: self.node.clone(),
             size: self.size,
             kind: kind.into(),
             uuid: UUID.into(),
             label: "data".into(),
         };
-        // A host has one run at a time, and its formatting one log.
-        static ONE: Mutex<()> = Mutex::new(());
-        let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+        // A host has one run at a time, and its formatting one log: these tests too, and those of another checkout.
+        let one = File::create("/run/bedplate-formats").expect("root");
+        one.lock().expect("a lock");
         let (status, body) = run(shell, &Batch::new(Mode::Act, vec![action.call()])).remove(0);
         (status, String::from_utf8_lossy(&body).into_owned())
     }
@@ -313,6 +317,13 @@ fn a_device_in_use_or_not_as_planned_is_refused_unchanged() {
     assert_eq!(disk.seen().marks, Vec::<String>::new());
     let (status, text) = disk.format("ext4");
     assert_eq!(status, 75, "another size than planned: {text}");
+
+    // The name means another device by now, as after an exchange.
+    let (disk, other) = (Disk::of(SMALL), Disk::of(SMALL));
+    let before = (disk.digest(), other.digest());
+    let (status, text) = disk.format_as(other.name(), dash(), "ext4");
+    assert_eq!(status, 75, "another device than planned: {text}");
+    assert_eq!((disk.digest(), other.digest()), before);
 
     let disk = Disk::of(SMALL);
     assert_eq!(disk.format("ext4").0, 0);

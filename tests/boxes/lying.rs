@@ -153,7 +153,7 @@ fn with_all_witnesses_covered_a_disk_with_data_looks_blank() {
 #[test]
 fn one_program_that_alone_sees_something_is_enough() {
     let disk = Disk::of(SMALL);
-    let alone: [(Lie, &str); 10] = [
+    let alone: [(Lie, &str); 12] = [
         (Program("blkid", "echo TYPE=zfs_member"), "ZFS"),
         (Program("blkid", "echo PTTYPE=gpt"), "partition table (gpt)"),
         (Program("blkid", "echo USAGE=other; exit 2"), "does not name"),
@@ -162,7 +162,9 @@ fn one_program_that_alone_sees_something_is_enough() {
         (Program("wipefs", "echo LVM2_member"), "LVM2_member"),
         (Program("wipefs", "exit 1"), "wipefs ended with 1"),
         (Program("cmp", "exit 1"), "holds data"),
+        (Program("cmp", "exit 2"), "can not be read from end to end"),
         (Program("perl", "printf data"), "second reader says so"),
+        (Program("perl", "exit 127"), "second reader could not read it"),
         (Program("perl", "printf busy"), "does not show"),
     ];
     for (lie, mark) in alone {
@@ -244,6 +246,22 @@ fn what_the_kernel_does_not_tell_counts_as_no() {
         let (status, text) = disk.format_by(shell(&lies, folder.path()), "ext4");
         assert!(status != 0 && text.contains(said), "{said}: {text}");
         assert_eq!(disk.digest(), before, "{said}");
+    }
+}
+
+/// A formatting that fails half-way leaves a record, by which the next look knows whose the rest is; one that only claims
+/// to have worked is not believed.
+#[test]
+fn a_formatting_that_fails_or_only_says_that_it_worked_is_told() {
+    for (does, said) in [("exit 1", "mkfs.ext4 failed on"), ("exit 0", "does not hold what was just made on it")] {
+        let disk = Disk::of(SMALL);
+        let record = format!("/var/lib/bedplate/formatting{}", disk.node.replace('/', "-"));
+        let folder = tempfile::tempdir().expect("a folder");
+        let (status, text) = disk.format_by(shell(&[Program("mkfs.ext4", does)], folder.path()), "ext4");
+        let cut_off = disk.seen_by(shell(&[], folder.path())).cut_off;
+        let kept = fs::remove_file(&record);
+        assert!(status != 0 && text.contains(said), "{text}");
+        assert!(cut_off && kept.is_ok(), "mkfs does `{does}`, and nothing tells whose the rest is");
     }
 }
 
