@@ -13,6 +13,7 @@ use super::error::SessionError;
 use super::fake::Fake;
 use super::held::HeldShell;
 use super::keys::Keyring;
+use super::pipe::Pipe;
 use super::sudo;
 use super::target::{Become, Target};
 use super::wire::{Ending, Heard, Reason, Wire};
@@ -162,6 +163,20 @@ impl Connection {
         collect(wire, stdin).await
     }
 
+    /// A root shell as raw streams, of which one command is to be made with [`Pipe::begin`]. It must be the only thing on
+    /// its connection. Errors: no session, or no way to root.
+    pub async fn pipe(&self) -> Result<Pipe, SessionError> {
+        match &self.0 {
+            Backing::Remote(remote) => remote.pipe().await,
+            Backing::Local(_) => {
+                let process = tokio::process::Command::new("sh");
+                let wire = Wire::over_process(process);
+                wire.map(Pipe::new).map_err(|error| SessionError::Refused { why: error.to_string() })
+            }
+            Backing::Fake(..) => Err(SessionError::Refused { why: "the scripted host answers calls only".to_owned() }),
+        }
+    }
+
     /// The address and port that this connection comes from, as the server sees them: what a firewall on it must let
     /// in. `None`: it does not say. Costs a command.
     pub async fn client_address(&self) -> Result<Option<std::net::IpAddr>, SessionError> {
@@ -204,10 +219,33 @@ impl Remote {
 
     /// Requests a command without waiting for the answer.
     async fn start(&self, command: &str) -> Result<Wire, SessionError> {
+        Ok(Wire::over_channel(self.request(command).await?, self.reason.clone()))
+    }
+
+    /// The same, for streams of any length.
+    async fn start_patient(&self, command: &str) -> Result<Wire, SessionError> {
+        Ok(Wire::patient_over_channel(self.request(command).await?, self.reason.clone()))
+    }
+
+    async fn request(&self, command: &str) -> Result<Channel<Msg>, SessionError> {
         let channel = self.open().await?;
         let requested = channel.exec(true, command).await;
         requested.map_err(|error| SessionError::Lost { why: explain(&error), progress: Box::default() })?;
-        Ok(Wire::over_channel(channel, self.reason.clone()))
+        Ok(channel)
+    }
+
+    async fn pipe(self: &Arc<Self>) -> Result<Pipe, SessionError> {
+        if self.target.become_root == Become::Never || self.target.user == "root" {
+            return Ok(Pipe::new(self.start_patient("sh").await?));
+        }
+        let mut pipe = Pipe::new(self.start_patient(sudo::WITHOUT_PASSWORD).await?);
+        match pipe.answers().await {
+            Ok(()) => Ok(pipe),
+            Err(said) => {
+                let wire = self.start_patient(sudo::WITH_PASSWORD).await?;
+                Ok(Pipe::new(self.clone().entered(wire, &said).await?))
+            }
+        }
     }
 
     async fn shell(self: &Arc<Self>) -> Result<HeldShell, SessionError> {
@@ -221,11 +259,16 @@ impl Remote {
 
     /// The way to root when `sudo -n` gave no shell, having said `said`.
     async fn with_password(self: Arc<Self>, said: &[u8]) -> Result<Wire, SessionError> {
+        let wire = self.start(sudo::WITH_PASSWORD).await?;
+        self.entered(wire, said).await
+    }
+
+    /// `wire` of sudo that asks for a password, once it has been given.
+    async fn entered(self: Arc<Self>, wire: Wire, said: &[u8]) -> Result<Wire, SessionError> {
         let user = self.target.user.clone();
         if let Some(error) = sudo::hopeless(said, &user) {
             return Err(sudo::as_session(error));
         }
-        let wire = self.start(sudo::WITH_PASSWORD).await?;
         let of = format!("sudo of {}", self.target.place());
         let (remote, key) = (self.clone(), of.clone());
         let password: sudo::Password = Box::new(move || {

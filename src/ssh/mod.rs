@@ -20,6 +20,7 @@ pub mod known_hosts;
 pub mod local;
 mod offers;
 mod own_keys;
+pub mod pipe;
 mod resolve;
 mod stream;
 mod sudo;

@@ -12,10 +12,12 @@ use std::time::Duration;
 use russh::client::Msg;
 use russh::{Channel, ChannelMsg, ChannelReadHalf, ChannelWriteHalf};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 
 /// Most bytes that a host may be ahead of us. Beyond it the rest is read and thrown away.
 const MAX_BACKLOG: usize = 32 * 1024 * 1024;
+/// Most bytes that a patient wire holds for its reader, or of what is to be written. Two of the largest windows' worth.
+const PATIENT_BACKLOG: usize = 4 * 1024 * 1024;
 /// How long the reason of a lost connection may take to arrive after the loss itself.
 const REASON_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -54,16 +56,33 @@ pub(crate) struct Wire {
     input: Option<mpsc::UnboundedSender<Vec<u8>>>,
     heard: mpsc::UnboundedReceiver<Heard>,
     backlog: Arc<AtomicUsize>,
+    /// Bytes that wait to be written.
+    unwritten: Arc<Level>,
+    /// Wakes a patient reader, where this is one.
+    room: Option<Arc<Notify>>,
     over: bool,
+}
+
+/// How much waits somewhere, and who waits for it to become less.
+#[derive(Debug, Default)]
+struct Level {
+    bytes: AtomicUsize,
+    less: Notify,
 }
 
 impl Wire {
     /// Queues bytes for the command's standard input. What can not be delivered shows as the wire's end.
     pub(crate) fn send(&self, bytes: Vec<u8>) {
         if let Some(input) = &self.input {
+            self.unwritten.bytes.fetch_add(bytes.len(), Ordering::Relaxed);
             // The writing task is gone when the command is; its end is on the way to `hear`.
             let _ = input.send(bytes);
         }
+    }
+
+    /// Something to wait by until most of what was sent has been written.
+    pub(crate) fn pressure(&self) -> Pressure {
+        Pressure(self.unwritten.clone())
     }
 
     /// Ends the command's standard input.
@@ -80,6 +99,9 @@ impl Wire {
             Some(heard) => {
                 if let Heard::Out(bytes) | Heard::Err(bytes) = &heard {
                     self.backlog.fetch_sub(bytes.len(), Ordering::Relaxed);
+                    if let Some(room) = &self.room {
+                        room.notify_one();
+                    }
                 } else {
                     self.over = true;
                 }
@@ -96,7 +118,19 @@ impl Wire {
     pub(crate) fn over_channel(channel: Channel<Msg>, reason: Reason) -> Self {
         let (read, write) = channel.split();
         let (wire, input, mouth) = parts();
-        tokio::spawn(write_channel(write, input));
+        tokio::spawn(write_channel(write, input, wire.unwritten.clone()));
+        tokio::spawn(read_channel(read, mouth, reason));
+        wire
+    }
+
+    /// The same for streams of any length: when nobody hears, nothing is read, and the host has to wait. Only for a
+    /// connection that carries nothing else, which would have to wait too.
+    pub(crate) fn patient_over_channel(channel: Channel<Msg>, reason: Reason) -> Self {
+        let (read, write) = channel.split();
+        let (mut wire, input, mut mouth) = parts();
+        let room = Arc::new(Notify::new());
+        (wire.room, mouth.room) = (Some(room.clone()), Some(room));
+        tokio::spawn(write_channel(write, input, wire.unwritten.clone()));
         tokio::spawn(read_channel(read, mouth, reason));
         wire
     }
@@ -108,7 +142,7 @@ impl Wire {
         W: AsyncWrite + Send + Unpin + 'static,
     {
         let (wire, input, mouth) = parts();
-        tokio::spawn(write_stream(writer, input));
+        tokio::spawn(write_stream(writer, input, wire.unwritten.clone()));
         tokio::spawn(async move {
             let why = read_stream(output, &mouth, Heard::Out).await;
             mouth.end(why.map_or(Ending::NoStatus, Ending::Lost));
@@ -122,7 +156,7 @@ impl Wire {
         let mut child = command.spawn()?;
         let (wire, input, mouth) = parts();
         if let Some(stdin) = child.stdin.take() {
-            tokio::spawn(write_stream(stdin, input));
+            tokio::spawn(write_stream(stdin, input, wire.unwritten.clone()));
         }
         let (output, errors) = (child.stdout.take(), child.stderr.take());
         tokio::spawn(async move {
@@ -161,6 +195,7 @@ impl Wire {
 struct Mouth {
     to: mpsc::UnboundedSender<Heard>,
     backlog: Arc<AtomicUsize>,
+    room: Option<Arc<Notify>>,
 }
 
 impl Mouth {
@@ -174,6 +209,18 @@ impl Mouth {
         true
     }
 
+    /// Waits while a patient reader has enough to hear.
+    async fn room(&self) {
+        if let Some(room) = &self.room {
+            while self.backlog.load(Ordering::Relaxed) > PATIENT_BACKLOG && !self.to.is_closed() {
+                tokio::select! {
+                    () = room.notified() => {}
+                    () = self.to.closed() => {}
+                }
+            }
+        }
+    }
+
     fn end(&self, ending: Ending) {
         let _ = self.to.send(Heard::End(ending));
     }
@@ -183,12 +230,49 @@ fn parts() -> (Wire, mpsc::UnboundedReceiver<Vec<u8>>, Mouth) {
     let (input, queue) = mpsc::unbounded_channel();
     let (to, heard) = mpsc::unbounded_channel();
     let backlog = Arc::new(AtomicUsize::new(0));
-    let wire = Wire { input: Some(input), heard, backlog: backlog.clone(), over: false };
-    (wire, queue, Mouth { to, backlog })
+    let unwritten = Arc::default();
+    let wire = Wire { input: Some(input), heard, backlog: backlog.clone(), unwritten, room: None, over: false };
+    (wire, queue, Mouth { to, backlog, room: None })
 }
 
-async fn write_channel(write: ChannelWriteHalf<Msg>, mut input: mpsc::UnboundedReceiver<Vec<u8>>) {
+/// How much of what was sent waits to be written.
+pub(crate) struct Pressure(Arc<Level>);
+
+impl Pressure {
+    /// Whether there is room for more.
+    pub(crate) fn is_low(&self) -> bool {
+        self.0.bytes.load(Ordering::Relaxed) <= PATIENT_BACKLOG
+    }
+
+    /// Waits until there is.
+    pub(crate) async fn low(&self) {
+        while !self.is_low() {
+            self.0.less.notified().await;
+        }
+    }
+}
+
+impl Level {
+    fn took(&self, bytes: usize) {
+        self.bytes.fetch_sub(bytes, Ordering::Relaxed);
+        self.less.notify_one();
+    }
+}
+
+/// Nobody is left waiting for what will never be written.
+struct Drained(Arc<Level>);
+
+impl Drop for Drained {
+    fn drop(&mut self) {
+        self.0.bytes.store(0, Ordering::Relaxed);
+        self.0.less.notify_one();
+    }
+}
+
+async fn write_channel(write: ChannelWriteHalf<Msg>, mut input: mpsc::UnboundedReceiver<Vec<u8>>, level: Arc<Level>) {
+    let level = Drained(level);
     while let Some(bytes) = input.recv().await {
+        level.0.took(bytes.len());
         if write.data_bytes(bytes).await.is_err() {
             return;
         }
@@ -201,6 +285,7 @@ async fn read_channel(mut read: ChannelReadHalf, mouth: Mouth, mut reason: Reaso
     let mut ending = None;
     let mut flooded = false;
     loop {
+        mouth.room().await;
         match read.wait().await {
             Some(ChannelMsg::Data { data }) if !flooded => flooded = !mouth.say(data.into(), Heard::Out),
             Some(ChannelMsg::ExtendedData { data, .. }) if !flooded => flooded = !mouth.say(data.into(), Heard::Err),
@@ -232,8 +317,14 @@ async fn read_channel(mut read: ChannelReadHalf, mouth: Mouth, mut reason: Reaso
     mouth.end(ending.unwrap_or(Ending::NoStatus));
 }
 
-async fn write_stream(mut writer: impl AsyncWrite + Unpin, mut input: mpsc::UnboundedReceiver<Vec<u8>>) {
+async fn write_stream(
+    mut writer: impl AsyncWrite + Unpin,
+    mut input: mpsc::UnboundedReceiver<Vec<u8>>,
+    level: Arc<Level>,
+) {
+    let level = Drained(level);
     while let Some(bytes) = input.recv().await {
+        level.0.took(bytes.len());
         if writer.write_all(&bytes).await.is_err() || writer.flush().await.is_err() {
             return;
         }
