@@ -271,6 +271,18 @@ pub enum EventKind {
         /// The line, controls stripped, secrets replaced.
         line: String,
     },
+    /// How far a copy is that an action makes.
+    Copying {
+        /// Bytes copied or found there already.
+        bytes: u64,
+        /// Bytes in all, as far as is known.
+        total: u64,
+        /// Bytes in a second, on average.
+        bytes_per_second: u64,
+        /// Seconds that it will still take at that rate; absent while there is none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        left_s: Option<u64>,
+    },
     /// An action ended well.
     ActionFinished {
         /// Number of the task it belongs to.
@@ -361,6 +373,7 @@ impl EventKind {
             EventKind::Planned { .. } => "planned",
             EventKind::ActionStarted { .. } => "action_started",
             EventKind::Output { .. } => "output",
+            EventKind::Copying { .. } => "copying",
             EventKind::ActionFinished { .. } => "action_finished",
             EventKind::GuardArmed { .. } => "guard_armed",
             EventKind::GuardConfirmed { .. } => "guard_confirmed",

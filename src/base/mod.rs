@@ -1,4 +1,4 @@
-//! Words that every other room uses: checked names, secrets, digests, diagnostics, diffs, events, exit codes.
+//! Words that every other room uses: checked names, secrets, sizes, digests, diagnostics, diffs, events, exit codes.
 //!
 //! Nothing here does I/O, reads a clock or knows what a host is. A type belongs here when two rooms that may not
 //! import one another both need to say it.
@@ -10,6 +10,7 @@ pub mod event;
 pub mod exit;
 pub mod name;
 pub mod secret;
+mod size;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Source, Span};
 pub use diff::Diff;
@@ -17,3 +18,4 @@ pub use digest::Digest;
 pub use event::{Event, EventKind};
 pub use exit::Exit;
 pub use secret::Secret;
+pub use size::size;

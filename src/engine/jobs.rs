@@ -28,6 +28,9 @@ pub struct Wanted {
     pub inventory: Option<PathBuf>,
     /// Kamal's destination, where its deploy.yml is the inventory.
     pub destination: Option<String>,
+    /// Another host that is to be in the place of the one that `hosts` names: with its tasks, its variables and its way
+    /// in, at another address.
+    pub successor: Option<String>,
     /// Which of the hosts.
     pub limit: Vec<String>,
     /// Which share of those.
@@ -103,6 +106,9 @@ pub async fn jobs(wanted: &Wanted, config: &SshConfig) -> Result<Jobs, Diagnosti
             found.push(Diagnostic::warning(format!("there is no host in the share {shard}: there are {all} in all")));
         }
     }
+    if let Some(successor) = &wanted.successor {
+        hosts = succeeded(inventory.as_ref(), hosts, successor, &mut found);
+    }
     let mut targets = Vec::new();
     for host in &mut hosts {
         let target = target(host, wanted, config, &mut found);
@@ -167,6 +173,25 @@ fn inventory_of(deploy: &Deploy, wanted: &Wanted, playbooks: &Playbooks, found: 
     inventory
 }
 
+/// The host that `name` is, where the inventory knows it; else each of `hosts` at that address.
+fn succeeded(inventory: Option<&Inventory>, hosts: Vec<Host>, name: &str, found: &mut Diagnostics) -> Vec<Host> {
+    let mut own = inventory::select(inventory, &[name.to_owned()], &[], found);
+    if own.iter().any(|host| host.place.is_some()) {
+        return own;
+    }
+    let Some(bare) = own.pop() else { return Vec::new() };
+    let at = |host: Host| Host {
+        name: bare.name.clone(),
+        address: bare.address.clone(),
+        port: bare.port,
+        user: inventory::Address::parse(name).ok().and_then(|address| address.user).or(host.user),
+        // A provider shows each server's own.
+        fingerprint: None,
+        ..host
+    };
+    hosts.into_iter().map(at).collect()
+}
+
 fn target(host: &Host, wanted: &Wanted, config: &SshConfig, found: &mut Diagnostics) -> Option<Target> {
     let mut request = Request::new(host.name.clone());
     request.address = Some(host.address.clone());
@@ -220,6 +245,28 @@ mod tests {
         assert_eq!((target.name.as_str(), target.address.as_str(), target.port), ("web1", "::1", 2222));
         assert_eq!((target.user.as_str(), target.become_root), ("ops", Become::Never));
         assert!(jobs.jobs[0].tasks.len() > 10, "the built-in playbooks are there");
+    }
+
+    #[tokio::test]
+    async fn a_successor_has_the_tasks_of_the_host_before_it() {
+        let text = "[hosts.web1]\naddress = \"192.0.2.1\"\nuser = \"ops\"\nport = 2222\n[hosts.web1.variables]\ntimezone = \"Asia/Tokyo\"\n\
+                    [hosts.web2]\naddress = \"192.0.2.2\"\n";
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(INVENTORY), text).unwrap();
+        let of = |successor: &str| Wanted {
+            hosts: vec!["web1".into()],
+            successor: Some(successor.into()),
+            inventory: Some(folder.path().join(INVENTORY)),
+            ..Wanted::default()
+        };
+        let zone = |jobs: &Jobs| jobs.settings[0].1.iter().find(|s| s.name == "timezone").map(|s| s.value.clone());
+        let stranger = jobs(&of("192.0.2.9"), &none()).await.unwrap();
+        let target = &stranger.jobs[0].target;
+        assert_eq!((target.address.as_str(), target.port, target.user.as_str()), ("192.0.2.9", 22, "ops"));
+        assert_eq!(zone(&stranger).as_deref(), Some("Asia/Tokyo"));
+        let known = jobs(&of("web2"), &none()).await.unwrap();
+        assert_eq!(known.jobs[0].target.address, "192.0.2.2");
+        assert_ne!(zone(&known).as_deref(), Some("Asia/Tokyo"), "a host of the inventory has variables of its own");
     }
 
     #[tokio::test]

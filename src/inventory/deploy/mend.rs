@@ -29,10 +29,10 @@ pub struct Mended {
 
 /// Text in the place of a part of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Edit {
-    path: String,
-    range: Range<usize>,
-    text: String,
+pub(super) struct Edit {
+    pub(super) path: String,
+    pub(super) range: Range<usize>,
+    pub(super) text: String,
 }
 
 /// Edits that may mend something.
@@ -43,7 +43,7 @@ struct Candidate {
     edits: Vec<Edit>,
 }
 
-type Files = BTreeMap<String, String>;
+pub(super) type Files = BTreeMap<String, String>;
 
 /// The files of the app in `local` that edits can mend, with the edits made. Empty when there is nothing to mend or
 /// nothing that can be mended without a choice.
@@ -78,7 +78,7 @@ pub fn mended(local: &dyn Local, destination: Option<&str>, env: &BTreeMap<Strin
 }
 
 /// The files with the edits made. `None`: an edit would touch ERB, or does not fit.
-fn edited(files: &Files, edits: &[Edit]) -> Option<Files> {
+pub(super) fn edited(files: &Files, edits: &[Edit]) -> Option<Files> {
     let mut files = files.clone();
     let mut edits: Vec<&Edit> = edits.iter().collect();
     edits.sort_by_key(|edit| std::cmp::Reverse(edit.range.start));
@@ -93,7 +93,7 @@ fn edited(files: &Files, edits: &[Edit]) -> Option<Files> {
 }
 
 /// Whether the keys at the top, but for `keys`, are still there with the same values.
-fn rest_is_same(before: &Node, after: &Node, keys: &[String]) -> bool {
+pub(super) fn rest_is_same(before: &Node, after: &Node, keys: &[String]) -> bool {
     let mut others = before.entries().iter().filter(|entry| !keys.contains(&entry.key));
     others.all(|entry| after.entry(&entry.key).is_some_and(|other| meaning(&other.node) == meaning(&entry.node)))
 }

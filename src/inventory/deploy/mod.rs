@@ -11,11 +11,13 @@ mod erb;
 mod hosts;
 mod mend;
 mod read;
+mod rehost;
 mod rejected;
 pub mod yaml;
 
 pub use hosts::{inventory, starter};
 pub use mend::{Mended, mended};
+pub use rehost::{NotEdited, rehosted};
 pub use rejected::rejected;
 
 /// Where Kamal has its configuration, from the folder of the app.
