@@ -33,7 +33,7 @@
 //! | 6 | [`plan`] | tasks folded over the model; guarded actions grouped |
 //! | 7 | [`ssh`] | connections, authentication, host keys, the held shell |
 //! | 8 | [`engine`] | one host in a straight line, many hosts at once |
-//! | 9 | [`handoff`], [`sandbox`] | what is built on the engine: the gate before a deploy; local boxes |
+//! | 9 | [`handoff`], [`migrate`], [`sandbox`] | what is built on the engine: the gate before a deploy; moving data; local boxes |
 //! | side | [`report`] | the event stream drawn for people and machines; knows `base` only |
 //! | 10 | [`cli`] | the command line, one small file a command |
 
@@ -44,6 +44,7 @@ pub mod engine;
 pub mod handoff;
 pub mod inventory;
 pub mod machine;
+pub mod migrate;
 pub mod plan;
 pub mod playbook;
 pub mod report;

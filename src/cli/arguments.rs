@@ -4,6 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+mod migrate;
+
+pub use migrate::Migrate;
+
 use crate::engine::{self, rollout::BatchSize};
 use crate::inventory::Shard;
 
@@ -80,6 +84,8 @@ pub enum Command {
     Ready(Ready),
     /// Apply, see that Kamal will work, then run it: `kamal setup`, or `kamal deploy` where the app runs already.
     Handoff(Handoff),
+    /// Move to another server with the data: prepare it, copy while the app serves, stop, copy the rest, deploy there.
+    Migrate(Migrate),
     /// Show what is true of a host.
     Facts(Facts),
     /// Tell what a resource takes, what a variable is for, what a playbook does.
@@ -108,6 +114,10 @@ pub struct Selection {
     /// Hosts: names of the inventory, or `user@address[:port]`. None: every host of the inventory.
     #[arg(value_name = "HOST")]
     pub hosts: Vec<String>,
+
+    /// Another host in the place of the one named, with its tasks; set by commands, not by the user.
+    #[arg(skip)]
+    pub successor: Option<String>,
 
     /// The inventory [default: bedplate.toml, or else Kamal's config/deploy.yml, if there is one].
     #[arg(short, long, value_name = "FILE")]
@@ -343,6 +353,10 @@ pub struct Undo {
     /// Do not ask before changing anything.
     #[arg(short, long)]
     pub yes: bool,
+
+    /// Another host in the place of the one named, with its tasks; set by commands, not by the user.
+    #[arg(skip)]
+    pub successor: Option<String>,
 
     /// The inventory [default: bedplate.toml, or else Kamal's config/deploy.yml, if there is one].
     #[arg(short, long, value_name = "FILE")]

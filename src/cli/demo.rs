@@ -105,6 +105,7 @@ fn selection(sandbox: &Sandbox) -> Selection {
     Selection {
         destination: None,
         hosts: vec![format!("root@{}", sandbox.ipv4())],
+        successor: None,
         inventory: None,
         limit: Vec::new(),
         shard: None,

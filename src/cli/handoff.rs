@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::arguments::{Handoff, Output};
+use super::arguments::{Handoff, Output, Selection};
 use super::{Failed, note, prepare, ready};
 use crate::base::Exit;
 use crate::engine::Mode;
@@ -17,7 +17,7 @@ pub(super) fn run(command: &Handoff, output: &Output) -> Result<u8, Failed> {
         // Whether it all can be done is known before anything is changed.
         let mut asked = ready::asked(&command.selection).await?;
         let folder = asked.app.folder.clone();
-        let deployer = deployer(command, &asked.app, &folder)?;
+        let deployer = deployer_of(&command.deployer, &command.selection, &asked.app, &folder)?;
         if asked.selection.show_script {
             return prepare::show_actions(&asked.jobs, &asked.selection).await.map(Exit::code);
         }
@@ -54,27 +54,31 @@ pub(super) fn run(command: &Handoff, output: &Output) -> Result<u8, Failed> {
 }
 
 /// Ctrl-C is the deployer's, which shares this terminal: it ends, and its number is still to be told.
-async fn stay() {
+pub(super) async fn stay() {
     while tokio::signal::ctrl_c().await.is_ok() {}
 }
 
-fn deployer(command: &Handoff, app: &App, folder: &Path) -> Result<Deployer, Failed> {
-    if app.deploy.is_none() && command.deployer.is_empty() {
+/// The deployer of an app: what `words` name, or else Kamal. Errors: there is none.
+pub(super) fn deployer_of(
+    words: &[String],
+    selection: &Selection,
+    app: &App,
+    folder: &Path,
+) -> Result<Deployer, Failed> {
+    if app.deploy.is_none() && words.is_empty() {
         let place = folder.join(deploy::FILE);
         let place = place.strip_prefix(".").unwrap_or(&place).display().to_string();
         return Err(Failed::input(format!("there is no {place}, so Kamal has nothing to deploy"))
             .help("run this in the app's folder, write one with `kamal init`, or name another deployer behind `--`"));
     }
     let path = std::env::var_os("PATH");
-    Deployer::find(&command.deployer, folder, command.selection.destination.as_deref(), path.as_deref()).map_err(
-        |error| {
-            let help = match error {
-                NoDeployer::NoKamal => "install it with `gem install kamal`, or name another deployer behind `--`",
-                NoDeployer::NoProgram(_) => "look at the word behind `--`; a path is from the app's folder",
-            };
-            Failed::input(error.to_string()).help(&format!("{help}; nothing was contacted or changed"))
-        },
-    )
+    Deployer::find(words, folder, selection.destination.as_deref(), path.as_deref()).map_err(|error| {
+        let help = match error {
+            NoDeployer::NoKamal => "install it with `gem install kamal`, or name another deployer behind `--`",
+            NoDeployer::NoProgram(_) => "look at the word behind `--`; a path is from the app's folder",
+        };
+        Failed::input(error.to_string()).help(&format!("{help}; nothing was contacted or changed"))
+    })
 }
 
 fn title(number: usize, text: &str) {

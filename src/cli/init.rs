@@ -102,7 +102,7 @@ fn print(mended: &[Mended]) {
 }
 
 /// Writes beside the file and renames, so that no half file is left when the disk is full.
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failed> {
+pub(super) fn write(path: &Path, text: &str, mode: u32) -> Result<(), Failed> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     let written = std::fs::create_dir_all(folder).and_then(|()| {
         let mut file = tempfile::Builder::new().permissions(permissions(mode)).tempfile_in(folder)?;

@@ -24,6 +24,7 @@ mod handoff;
 mod history;
 mod init;
 mod logging;
+mod migrate;
 mod plan_file;
 mod prepare;
 mod prompt;
@@ -66,6 +67,7 @@ fn dispatch(arguments: &Arguments) -> Result<u8, Failed> {
     let ended = match &arguments.command {
         // The deployer's own number may be any.
         Command::Handoff(command) => return handoff::run(command, output),
+        Command::Migrate(command) => return migrate::run(command, output),
         Command::Check(command) => check::run(command, output),
         Command::Apply(command) => apply::run(command, output),
         Command::Ready(command) => ready::run(command, output),

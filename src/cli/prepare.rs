@@ -88,6 +88,7 @@ pub(super) async fn read_silently(selection: &Selection) -> Result<Jobs, Failed>
         hosts: selection.hosts.clone(),
         inventory: selection.inventory.clone(),
         destination: selection.destination.clone(),
+        successor: selection.successor.clone(),
         limit: selection.limit.clone(),
         shard: selection.shard,
         keys: selection.login.keys.clone(),

@@ -38,6 +38,13 @@ pub(super) struct Asked {
     candidates: Vec<Login>,
 }
 
+impl Asked {
+    /// Kamal's login on each host.
+    pub(super) fn users(&self) -> Vec<String> {
+        self.candidates.iter().map(|candidate| candidate.user.clone()).collect()
+    }
+}
+
 /// Kamal's way in to a host.
 struct Login {
     user: String,

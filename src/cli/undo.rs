@@ -16,6 +16,7 @@ pub(super) fn run(command: &Undo, output: &Output) -> Result<Exit, Failed> {
     }
     let selection = Selection {
         hosts: vec![command.host.clone()],
+        successor: None,
         inventory: command.inventory.clone(),
         destination: command.destination.clone(),
         limit: Vec::new(),

@@ -207,7 +207,7 @@ impl Human {
 
     fn host_event(&mut self, at: usize, kind: &EventKind, before: Option<Vec<TaskPlan>>) {
         // With bars and many hosts the bars tell the steps; lines would only scroll the plans away.
-        let steps = self.verbose() > 0 || !self.style.bars || !self.many();
+        let steps = self.verbose() > 0 || !self.style.bars || !self.many() || self.story.is_move();
         match kind {
             EventKind::HostConnecting { address } if self.verbose() > 0 => {
                 self.note(Some(at), "·", Tone::Faint, &format!("connecting to {address}"), None);

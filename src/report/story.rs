@@ -1,7 +1,7 @@
 //! What the events told so far, folded per host. Pure: no clock but the events' own milliseconds, no drawing.
 
-use crate::base::Exit;
 use crate::base::event::{Event, EventKind, Failure, Finding, Mistake, ReadyCheck, Tally, TaskPlan, Verdict};
+use crate::base::{Exit, size};
 
 /// A whole run as far as it is told.
 #[derive(Debug, Clone, Default)]
@@ -105,6 +105,15 @@ pub(super) struct HostStory {
     pub not_begun: Option<String>,
 }
 
+/// How far a copy is: `412 MB of 1.2 GB, 85 MB/s, 9 s left`.
+fn copying(bytes: u64, total: u64, rate: u64, left_s: Option<u64>) -> String {
+    let left = left_s.map(|left| match left {
+        0..60 => format!(", {left} s left"),
+        _ => format!(", {}:{:02} min left", left / 60, left % 60),
+    });
+    format!("{} of {}, {}/s{}", size(bytes), size(total), size(rate), left.unwrap_or_default())
+}
+
 impl HostStory {
     /// Milliseconds from its first event to its last.
     pub(super) fn took_ms(&self) -> u64 {
@@ -204,6 +213,11 @@ impl HostStory {
             EventKind::Output { line } => {
                 if let Phase::Acting { said, .. } = &mut self.phase {
                     said.clone_from(line);
+                }
+            }
+            EventKind::Copying { bytes, total, bytes_per_second, left_s } => {
+                if let Phase::Acting { said, .. } = &mut self.phase {
+                    *said = copying(*bytes, *total, *bytes_per_second, *left_s);
                 }
             }
             EventKind::ActionFinished { action, took_ms, .. } => {
@@ -328,6 +342,11 @@ impl Story {
     /// Whether changes are only looked for, not made.
     pub(super) fn is_check(&self) -> bool {
         self.command == "check" || (self.command == "undo" && self.arguments.iter().any(|word| word == "--check"))
+    }
+
+    /// Whether it is a part of a move, which is told step by step.
+    pub(super) fn is_move(&self) -> bool {
+        self.command == "migrate"
     }
 
     /// `bedplate VERB` with this run's arguments, as one would type it: a plan that a check has saved is what an apply

@@ -76,6 +76,10 @@ pub(super) fn lines(story: &Story, paper: Paper) -> Vec<String> {
     if story.command == "ready" {
         return super::ready::summary(story, paper);
     }
+    if story.is_move() {
+        // Its parts are told one by one, and its end by whoever strings them together.
+        return Vec::new();
+    }
     let check = story.is_check();
     let width = paper.cells();
     let widest = |texts: &mut dyn Iterator<Item = usize>| texts.max().unwrap_or(0);

@@ -24,6 +24,7 @@ mod faults_of_others;
 mod fresh;
 mod handoff;
 mod lying;
+mod migrate;
 mod own_host;
 #[path = "../tools/ran.rs"]
 mod ran;

@@ -1,0 +1,61 @@
+//! The last part of a move: which records have to change, and watching until they have.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::cli::note;
+use crate::migrate::chain::Move;
+use crate::migrate::switch;
+use crate::ssh::Target;
+
+/// Between two looks at the DNS.
+const PAUSE: Duration = Duration::from_secs(10);
+
+/// Tells which records have to change, and watches until they have.
+pub(super) async fn tell(job: &Move, watch: u64) {
+    let Some(deploy) = &job.deploy else { return };
+    let names = switch::names(deploy, &job.groups);
+    if names.is_empty() {
+        note(
+            "deploy.yml names no host for kamal-proxy: point your DNS at the new address, if any leads to the old one.",
+        );
+        return;
+    }
+    let (old, new) = (own(&job.old).await, own(&job.new).await);
+    let until = Instant::now() + Duration::from_secs(60 * watch);
+    let mut told: Option<Vec<String>> = None;
+    loop {
+        let mut open = Vec::new();
+        for name in &names {
+            open.extend(switch::record(name, &switch::addresses(name).await, &old, &new));
+        }
+        if open.is_empty() {
+            note("All names lead to the new host.");
+            return;
+        }
+        if told.as_ref() != Some(&open) {
+            open.iter().for_each(|line| note(line));
+            if told.is_none() && watch > 0 {
+                note(&format!("Watching for up to {} minutes; Ctrl-C ends the watching and nothing else.", watch));
+            }
+            told = Some(open);
+        }
+        if Instant::now() + PAUSE > until {
+            note("Set the records when it suits you; the move itself is done.");
+            return;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(PAUSE) => {}
+            _ = tokio::signal::ctrl_c() => return,
+        }
+    }
+}
+
+/// The addresses of a host, as this machine dials it.
+async fn own(target: &Target) -> BTreeSet<IpAddr> {
+    match target.address.parse() {
+        Ok(address) => BTreeSet::from([address]),
+        Err(_) => switch::addresses(&target.address).await,
+    }
+}

@@ -1,0 +1,295 @@
+//! The move in its order: look, copy while the app serves, stop, copy what has changed, compare, and afterwards settle or
+//! take back. Each part comes to both hosts anew, so any of them can be the first of another run.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::copy::COPY;
+use super::freight::{self, Freight, Wishes};
+use super::manifest::{self};
+use super::side::{Side, Trouble, millis};
+use super::survey::{self};
+use super::{Manner, Means, forward, freeze};
+use crate::base::Exit;
+use crate::base::event::{EventKind, Tally};
+use crate::engine::{Run, Teller};
+use crate::inventory::deploy::{Deploy, Proxy};
+use crate::shell::Call;
+use crate::ssh::Target;
+
+/// What a move is about.
+#[derive(Debug)]
+pub struct Move {
+    /// The old host.
+    pub old: Target,
+    /// The new host.
+    pub new: Target,
+    /// The deployer's login.
+    pub user: String,
+    /// Kamal's configuration, where there is one.
+    pub deploy: Option<Deploy>,
+    /// The host's roles and accessories.
+    pub groups: Vec<String>,
+    /// Volumes and paths besides.
+    pub also: Vec<String>,
+    /// Volumes and paths that stay.
+    pub skip: Vec<String>,
+    /// How copies are made.
+    pub manner: Manner,
+    /// How what writes is stopped.
+    pub means: Means,
+    /// Whether what is on the new host may be overwritten.
+    pub overwrite: bool,
+}
+
+/// How far a new host is filled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Copying,
+    Verified,
+    Switched,
+}
+
+impl Stage {
+    fn word(self) -> &'static str {
+        match self {
+            Stage::Copying => "copying",
+            Stage::Verified => "verified",
+            Stage::Switched => "switched",
+        }
+    }
+}
+
+/// What parts of a move leave for those after them.
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    /// What is moved.
+    pub freight: Freight,
+    /// How long the first copy took.
+    pub first_copy: Duration,
+    /// How long a second pass over everything took, with the look on both sides.
+    pub second_pass: Duration,
+    /// When the app was stopped.
+    pub stopped: Option<Instant>,
+    /// Whether what was stopped was started again.
+    pub started_again: bool,
+}
+
+/// A part of a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// See what there is to move, and whether it can be.
+    Look,
+    /// Copy it while the app serves.
+    FirstCopy,
+    /// Pass over it again while the app serves: what the last copy would take.
+    Rehearse,
+    /// Stop what writes, copy the rest, compare.
+    FinalCopy,
+    /// Hand on to the new host what still comes to the old one.
+    Forward,
+    /// Start again what was stopped.
+    Thaw,
+    /// The same, and stop the app on the new host.
+    Abort,
+    /// Write down that the new host serves, and tidy up.
+    Settle,
+}
+
+/// Does a part, and tells it from `RunStarted` to `RunFinished`. Gives what the process would end with.
+pub async fn part(part: Part, job: Arc<Move>, run: Run, kept: Arc<Mutex<Kept>>) -> Exit {
+    let whole = Teller::new(&run, None);
+    let hosts = vec![job.old.name.clone(), job.new.name.clone()];
+    let (command, version, arguments) = ("migrate".to_owned(), run.version.clone(), run.arguments.clone());
+    whole.tell(EventKind::RunStarted { command, version, hosts, arguments }).await;
+    let worked = tokio::select! {
+        worked = work(part, &job, &run, &kept) => worked,
+        () = run.stop.cancelled() => Err(Trouble { exit: Exit::Interrupted, ..Trouble::new("interrupted", "run again to go on") }),
+    };
+    let worked = match worked {
+        Err(trouble) if part == Part::FinalCopy => Err(took_back(trouble, &job, &run, &kept).await),
+        worked => worked,
+    };
+    let exit = match worked {
+        Ok(()) => Exit::Done,
+        Err(trouble) => {
+            let teller = Teller::new(&run, trouble.host.as_ref());
+            teller.tell(EventKind::HostFailed(*trouble.failure)).await;
+            trouble.exit
+        }
+    };
+    for target in [&job.old, &job.new] {
+        let tally = Tally::default();
+        Teller::new(&run, Some(&target.name)).tell(EventKind::HostFinished { tally, exit }).await;
+    }
+    whole.tell(EventKind::RunFinished { tally: Tally::default(), exit }).await;
+    exit
+}
+
+/// Starts the old host's containers again after a failure behind the freeze, and says so.
+async fn took_back(trouble: Trouble, job: &Move, run: &Run, kept: &Mutex<Kept>) -> Trouble {
+    if with(kept, |kept| kept.stopped).is_none() {
+        return trouble.state("nothing was stopped: the app serves on the old host");
+    }
+    let started = async {
+        let mut old = Side::open(&job.old, run).await?;
+        forward::stop(&mut old).await?;
+        let names = freeze::start(&mut old, &job.means).await;
+        old.close().await;
+        names
+    };
+    match started.await {
+        Ok(_) => {
+            with(kept, |kept| kept.started_again = true);
+            trouble.state("what was stopped on the old host has been started again: the app serves there as before")
+        }
+        Err(again) => {
+            let place = job.old.place();
+            let text = format!(
+                "the app is stopped on the old host, and could not be started again ({}); `bedplate migrate {place} --to {} \
+                 --abort` starts it",
+                again.failure.what,
+                job.new.place()
+            );
+            trouble.state(&text)
+        }
+    }
+}
+
+pub(super) fn with<T>(kept: &Mutex<Kept>, change: impl FnOnce(&mut Kept) -> T) -> T {
+    // Whoever panicked with it left it whole: it is only ever set field by field.
+    let mut kept = kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    change(&mut kept)
+}
+
+async fn work(part: Part, job: &Move, run: &Run, kept: &Mutex<Kept>) -> Result<(), Trouble> {
+    let (old, new) = tokio::join!(Side::open(&job.old, run), Side::open(&job.new, run));
+    let (mut old, mut new) = (old?, new?);
+    if old.connection.login().host_key == new.connection.login().host_key && !old.connection.login().host_key.is_empty()
+    {
+        let what = "both hosts show the same host key: they are one, or one is a copy of the other's disk";
+        return Err(Trouble::refused(
+            what,
+            "name another host behind `--to`; a copied disk needs host keys of its own",
+        ));
+    }
+    let mut both = Both { job, run, old: &mut old, new: &mut new, steps: (0, 0) };
+    let result = match part {
+        Part::Look => both.look().await.map(|freight| with(kept, |kept| kept.freight = freight)),
+        Part::FirstCopy => both.first_copy(kept).await,
+        Part::Rehearse => both.rehearse(kept).await,
+        Part::FinalCopy => both.final_copy(kept).await,
+        Part::Forward => both.forward().await,
+        Part::Thaw => both.thaw(kept).await,
+        Part::Abort => both.abort(kept).await,
+        Part::Settle => both.settle().await,
+    };
+    old.close().await;
+    new.close().await;
+    result
+}
+
+/// Both hosts, in a part of a move.
+pub(super) struct Both<'a> {
+    pub(super) job: &'a Move,
+    pub(super) run: &'a Run,
+    pub(super) old: &'a mut Side,
+    pub(super) new: &'a mut Side,
+    /// Steps begun, and how many there are.
+    pub(super) steps: (usize, usize),
+}
+
+impl Both<'_> {
+    pub(super) async fn lock(&mut self) -> Result<(), Trouble> {
+        self.old.lock(self.run).await?;
+        self.new.lock(self.run).await
+    }
+
+    /// Tells that a step begins.
+    pub(super) async fn begin(&mut self, action: &str) -> Instant {
+        self.steps.0 += 1;
+        let (step, steps) = (self.steps.0, self.steps.1.max(self.steps.0));
+        let (action, name) = (action.to_owned(), "migrate".to_owned());
+        self.new.teller.tell(EventKind::ActionStarted { task: 0, name, action, step, steps }).await;
+        Instant::now()
+    }
+
+    /// Tells that it has ended well.
+    pub(super) async fn end(&mut self, action: String, begun: Instant) {
+        self.new.teller.tell(EventKind::ActionFinished { task: 0, action, took_ms: millis(begun) }).await;
+    }
+
+    /// Whose data the new host is being filled with, and how far.
+    pub(super) async fn marked(&mut self) -> Result<Option<(String, Stage)>, Trouble> {
+        let answers = self.new.ask(vec![Call::new(&COPY, "copy_marked")]).await?;
+        let text = answers.first().map(|(_, body)| String::from_utf8_lossy(body).trim().to_owned()).unwrap_or_default();
+        let known = [Stage::Copying, Stage::Verified, Stage::Switched];
+        Ok(text
+            .split_once(' ')
+            .and_then(|(from, stage)| Some((from.to_owned(), known.into_iter().find(|known| known.word() == stage)?))))
+    }
+
+    pub(super) async fn mark(&mut self, stage: Stage) -> Result<(), Trouble> {
+        let text = format!("{} {}", self.old.connection.login().host_key_fingerprint, stage.word());
+        self.new.act("writing down how far it is", Call::new(&COPY, "copy_mark").arg(text)).await.map(|_| ())
+    }
+
+    async fn thaw(&mut self, kept: &Mutex<Kept>) -> Result<(), Trouble> {
+        self.lock().await?;
+        self.unlocked_thaw(kept).await
+    }
+
+    async fn unlocked_thaw(&mut self, kept: &Mutex<Kept>) -> Result<(), Trouble> {
+        forward::stop(self.old).await?;
+        let names = freeze::start(self.old, &self.job.means).await?;
+        if names.is_empty() {
+            self.old.note("nothing was stopped").await;
+        } else {
+            self.old.note(format!("started again: {}", names.join(", "))).await;
+        }
+        with(kept, |kept| kept.started_again = true);
+        self.mark(Stage::Copying).await
+    }
+
+    async fn forward(&mut self) -> Result<(), Trouble> {
+        self.lock().await?;
+        let ports: Vec<u16> = match &self.job.deploy {
+            Some(deploy) => deploy.proxies(&self.job.groups).into_iter().flat_map(Proxy::ports).collect(),
+            None => vec![80, 443],
+        };
+        forward::start(self.old, &self.job.new.address, &ports).await?;
+        let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
+        self.old.note(format!("forwards {} to {}", ports.join(" and "), self.job.new.address)).await;
+        Ok(())
+    }
+
+    async fn abort(&mut self, kept: &Mutex<Kept>) -> Result<(), Trouble> {
+        self.lock().await?;
+        // Two of one app would both do its work.
+        let new = survey::survey(self.new, &self.job.user).await?;
+        let mut there = Freight::default();
+        if !new.docker.is_empty() {
+            let wishes = Wishes { deploy: None, groups: &[], also: &self.job.also, skip: &self.job.skip };
+            let (candidates, left) = freight::candidates(&new, &new.home, wishes);
+            let paths: Vec<String> = candidates.iter().map(|candidate| candidate.from.clone()).collect();
+            let found = survey::paths(self.new, &paths).await?;
+            there = freight::freight(&new, candidates, &found, left);
+        }
+        let names: Vec<String> = there.apps.iter().chain(&there.others).cloned().collect();
+        if !names.is_empty() {
+            freeze::stop_all(self.new, &names, &self.job.means).await?;
+            self.new.note(format!("stopped on the new host: {}", names.join(", "))).await;
+        }
+        self.unlocked_thaw(kept).await
+    }
+
+    async fn settle(&mut self) -> Result<(), Trouble> {
+        self.lock().await?;
+        self.mark(Stage::Switched).await?;
+        for side in [&mut *self.old, &mut *self.new] {
+            manifest::forget(side).await?;
+            side.act("removing what was installed for the copy", Call::new(&COPY, "copy_unpack")).await?;
+        }
+        Ok(())
+    }
+}

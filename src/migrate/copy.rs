@@ -1,0 +1,426 @@
+//! Copies trees from the old host to the new one: rsync of the new host pulls, over a key that is lent for one login, or
+//! through this machine. What is copied, and when, is decided elsewhere.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::side::{Side, Trouble, time};
+use crate::base::event::EventKind;
+use crate::base::size;
+use crate::engine::Run;
+use crate::shell::frame::printable_lines;
+use crate::shell::{Call, Library, quote};
+use crate::ssh::pipe::{self, Piped};
+use crate::ssh::{Connection, Target};
+
+pub(super) static COPY: Library = Library { name: "copy.sh", text: include_str!("copy.sh"), needs: &[] };
+
+/// What is kept of every file: permissions, owners by number, times, links of both sorts, holes, ACLs, attributes. Times
+/// are compared to the nanosecond, or a file that changes twice in a second would be taken for the same.
+const KEEP: [&str; 7] =
+    ["-aHAXS", "--numeric-ids", "--delete", "--partial", "--modify-window=-1", "--no-human-readable", "--outbuf=L"];
+/// Where the pipes of a copy through this machine are, on the new host.
+const PIPES: &str = "/run/bedplate/migrate";
+
+/// How bytes go from host to host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// From the one to the other.
+    Direct,
+    /// Through this machine.
+    Here,
+}
+
+/// How copies are made.
+#[derive(Debug, Clone)]
+pub struct Manner {
+    /// By which way.
+    pub way: Way,
+    /// Most that goes in a second, as rsync takes it: `10m`; no limit when absent.
+    pub limit: Option<String>,
+    /// Whether it is compressed on the way.
+    pub compress: bool,
+}
+
+/// One tree to be copied.
+#[derive(Debug, Clone)]
+pub(super) struct Trip<'a> {
+    /// How it is called.
+    pub(super) what: &'a str,
+    /// On the old host.
+    pub(super) from: &'a str,
+    /// On the new one.
+    pub(super) to: &'a str,
+    /// Whether it is a file.
+    pub(super) file: bool,
+    /// Who it belongs to there, where not to whom it did.
+    pub(super) owner: Option<(u32, u32)>,
+    /// Bytes in it.
+    pub(super) bytes: u64,
+}
+
+/// How much a pass looks at, and whether it changes anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pass {
+    /// Files of another size or time are copied. Those that go away meanwhile are no mistake.
+    Live,
+    /// The same while all stands still.
+    Final,
+    /// Every file is read on both sides.
+    Whole,
+    /// Nothing is copied; what differs is told.
+    Look,
+}
+
+impl Trip<'_> {
+    fn options(&self, manner: &Manner, pass: Pass) -> Vec<String> {
+        let mut options: Vec<String> = KEEP.map(str::to_owned).to_vec();
+        let mut add = |option: &str| options.push(option.to_owned());
+        match pass {
+            Pass::Look => ["--dry-run", "--itemize-changes"].into_iter().for_each(&mut add),
+            Pass::Whole => ["--checksum", "--info=progress2"].into_iter().for_each(&mut add),
+            Pass::Live | Pass::Final => add("--info=progress2"),
+        }
+        if manner.compress {
+            add("--compress");
+        }
+        if let Some(limit) = &manner.limit {
+            add(&format!("--bwlimit={limit}"));
+        }
+        if let Some((user, group)) = self.owner {
+            add(&format!("--chown={user}:{group}"));
+        }
+        options
+    }
+
+    fn source(&self) -> String {
+        if self.file { self.from.to_owned() } else { format!("{}/", self.from) }
+    }
+
+    fn target(&self) -> String {
+        if self.file { self.to.to_owned() } else { format!("{}/", self.to) }
+    }
+}
+
+/// Both ends of the copies of one move.
+pub(super) struct Copier<'a> {
+    pub(super) run: &'a Run,
+    pub(super) manner: Manner,
+    /// The second login to each host that a copy through this machine needs, kept from one copy to the next.
+    relays: Option<(Connection, Connection)>,
+}
+
+impl<'a> Copier<'a> {
+    pub(super) fn new(run: &'a Run, manner: Manner) -> Self {
+        Self { run, manner, relays: None }
+    }
+
+    /// Sees to it that rsync is on both sides, and makes a place for what a copy needs.
+    pub(super) async fn ready(&mut self, old: &mut Side, new: &mut Side) -> Result<(), Trouble> {
+        let rsync = || Call::new(&COPY, "copy_package").arg("rsync").arg("rsync");
+        let (one, other) = tokio::join!(old.act("installing rsync", rsync()), new.act("installing rsync", rsync()));
+        one.and(other)?;
+        new.act("making a place for the copy", Call::new(&COPY, "copy_place")).await?;
+        if self.manner.way == Way::Direct
+            && let Some(why) = self.no_direct_way(old, new).await?
+        {
+            new.note(format!("{}: the copy goes through this machine ({why})", new.name)).await;
+            self.manner.way = Way::Here;
+        }
+        Ok(())
+    }
+
+    /// Why the new host can not come to the old one by itself; `None` when it can.
+    async fn no_direct_way(&self, old: &mut Side, new: &mut Side) -> Result<Option<String>, Trouble> {
+        if !old.target.jumps.is_empty() || old.target.proxy_command.is_some() {
+            return Ok(Some("the old host is reached through another one".into()));
+        }
+        let words = ["rsync", "--version"].map(str::to_owned).to_vec();
+        if let Err(trouble) = self.lend(old, new, &words).await {
+            return Ok(Some(trouble.failure.what.clone()));
+        }
+        let probe = Call::new(&COPY, "copy_reaches").arg(way_there(&old.target)).arg(&old.target.address);
+        let reached = new.act("", probe).await;
+        old.act("taking the key back", self.take_back(old)).await?;
+        Ok(match reached {
+            Ok(_) => None,
+            Err(trouble) => Some(trouble.failure.said.last().cloned().unwrap_or_else(|| "no login".into())),
+        })
+    }
+
+    /// Lets the new host run one command on the old one, once.
+    async fn lend(&self, old: &mut Side, new: &mut Side, words: &[String]) -> Result<(), Trouble> {
+        let key = new.act("making a key for one use", Call::new(&COPY, "copy_key")).await?;
+        let key = String::from_utf8_lossy(&key).trim().to_owned();
+        let addresses = new.act("asking for addresses", Call::new(&COPY, "copy_addresses")).await?;
+        let addresses = String::from_utf8_lossy(&addresses).trim().to_owned();
+        let all = [addresses.as_str(), new.target.address.as_str()].join(",");
+        // The name is whatever the new host calls the old one.
+        let known =
+            old.connection.login().host_key.split_once(' ').map_or_else(String::new, |(_, key)| format!("* {key}"));
+        new.act("pinning the old host's key", Call::new(&COPY, "copy_known").arg(&known)).await?;
+        let login = old.connection.login().user.clone();
+        let mut command: Vec<String> = words.to_vec();
+        if login != "root" {
+            command.splice(0..0, ["sudo".to_owned(), "-n".to_owned()]);
+        }
+        let quoted: Result<Vec<String>, _> = command.iter().map(|word| quote(word)).collect();
+        let command =
+            quoted.map_err(|error| Trouble::new(error.to_string(), "rename what has it in its name"))?.join(" ");
+        if command.contains(['"', '\\']) {
+            let what = format!("{command} can not be the one command of a key");
+            return Err(Trouble::new(what, "copy through this machine: `--via-here`"));
+        }
+        let lend = Call::new(&COPY, "copy_lend").arg(login).arg(&key).arg(command).arg(all);
+        old.act("lending the new host a key", lend).await.map(|_| ())
+    }
+
+    fn take_back(&self, old: &Side) -> Call {
+        Call::new(&COPY, "copy_take_back").arg(&old.connection.login().user)
+    }
+
+    /// Copies one tree. Gives what rsync says: nothing, or of a look what differs.
+    pub(super) async fn copy(
+        &mut self,
+        old: &mut Side,
+        new: &mut Side,
+        trip: &Trip<'_>,
+        pass: Pass,
+    ) -> Result<Vec<String>, Trouble> {
+        let begun = Instant::now();
+        let options = trip.options(&self.manner, pass);
+        new.act("making the folder above", Call::new(&COPY, "copy_parent").arg(trip.to)).await?;
+        let learned = new.act("asking rsync", Call::new(&COPY, "copy_learn").args(&options)).await?;
+        let words = server_words(&learned, &trip.source())
+            .map_err(|why| Trouble::new(why, "please report it").on(&new.name))?;
+        let mut call = Call::new(&COPY, "copy_pull");
+        let mut done = false;
+        let result = match self.manner.way {
+            Way::Direct => {
+                self.lend(old, new, &words).await?;
+                call = call.arg(way_there(&old.target)).args(&options);
+                let source = format!("{}:{}", bracketed(&old.target.address), trip.source());
+                call = call.arg(source).arg(trip.target());
+                let result = self.pull(new, call, trip, begun, &mut done).await;
+                let back = old.act("taking the key back", self.take_back(old)).await;
+                result.and_then(|said| back.map(|_| said))
+            }
+            Way::Here => {
+                new.act("making pipes", Call::new(&COPY, "copy_pipes")).await?;
+                call = call.arg("pipes").args(&options).arg(format!("other:{}", trip.source())).arg(trip.target());
+                let (one, other) = self.relays(old, new).await?;
+                let relay = tokio::spawn(relay(one, other, words));
+                let result = self.pull(new, call, trip, begun, &mut done).await;
+                if result.is_err() {
+                    relay.abort();
+                    self.relays = None;
+                }
+                match (result, relay.await) {
+                    (Ok(said), Ok(Ok(()))) => Ok(said),
+                    (Ok(_), Ok(Err(why))) => Err(Trouble::new(format!("copying {}: {why}", trip.what), "run again")),
+                    (result, _) => result,
+                }
+            }
+        };
+        let output = result?;
+        Ok(match pass {
+            Pass::Look => printable_lines(&output).into_iter().filter(|line| is_change(line)).collect(),
+            _ => Vec::new(),
+        })
+    }
+
+    async fn pull(
+        &self,
+        new: &mut Side,
+        call: Call,
+        trip: &Trip<'_>,
+        begun: Instant,
+        gone: &mut bool,
+    ) -> Result<Vec<u8>, Trouble> {
+        let what = format!("copying {}", trip.what);
+        let (teller, total) = (new.teller.clone(), trip.bytes);
+        let mut line = Vec::new();
+        let mut last = Instant::now();
+        let mut heard = |bytes: &[u8]| {
+            for byte in bytes {
+                if !matches!(byte, b'\r' | b'\n') {
+                    line.push(*byte);
+                    continue;
+                }
+                let said = std::mem::take(&mut line);
+                if let Some(copied) = progress(&said)
+                    && last.elapsed() > Duration::from_millis(200)
+                {
+                    last = Instant::now();
+                    teller.tell_if_room(copying(copied, total, begun.elapsed()));
+                }
+            }
+        };
+        match new.act_heard(&what, call, &mut heard).await {
+            // 24: files went away meanwhile, which is no mistake while the app serves; the next pass takes them away.
+            Err(trouble) if trouble.failure.what.ends_with("it ended with 24") => {
+                *gone = true;
+                Ok(Vec::new())
+            }
+            result => result,
+        }
+    }
+
+    async fn relays(&mut self, old: &Side, new: &Side) -> Result<(Connection, Connection), Trouble> {
+        if let Some((one, other)) = &self.relays
+            && !one.is_closed()
+            && !other.is_closed()
+        {
+            return Ok((one.clone(), other.clone()));
+        }
+        let one = self.run.connector.connect(&old.target).await.map_err(|error| Trouble::from(error).on(&old.name))?;
+        let other =
+            self.run.connector.connect(&new.target).await.map_err(|error| Trouble::from(error).on(&new.name))?;
+        self.relays = Some((one.clone(), other.clone()));
+        Ok((one, other))
+    }
+
+    /// Takes away what the copies needed; of what can not be, the next run takes care.
+    pub(super) async fn clean(&mut self, old: &mut Side, new: &mut Side) {
+        let _ = old.act("taking the key back", self.take_back(old)).await;
+        let _ = new.act("tidying up", Call::new(&COPY, "copy_clean")).await;
+        if let Some((one, other)) = self.relays.take() {
+            one.close().await;
+            other.close().await;
+        }
+    }
+}
+
+/// Carries the words of both rsyncs. Errors: why it ended too early.
+async fn relay(old: Connection, new: Connection, words: Vec<String>) -> Result<(), String> {
+    let said = |said: Vec<u8>| printable_lines(&said).join(" ");
+    let sender = old.pipe().await.map_err(|error| error.to_string())?.begin(&words).await.map_err(said)?;
+    // One command with both pipes: what the new host's rsync says comes out, what it is to hear goes in.
+    let script = format!("cat {PIPES}/up </dev/null & cat >{PIPES}/down; wait");
+    let ends = ["sh".to_owned(), "-c".to_owned(), script];
+    let receiver = new.pipe().await.map_err(|error| error.to_string())?.begin(&ends).await.map_err(said)?;
+    let passed = Arc::new(AtomicU64::new(0));
+    let (one, other) = pipe::join(sender, receiver, |bytes| {
+        passed.fetch_add(bytes as u64, Ordering::Relaxed);
+    })
+    .await;
+    tracing::debug!(bytes = passed.load(Ordering::Relaxed), "carried");
+    ended(one)?;
+    ended(other)
+}
+
+fn ended(piped: Piped) -> Result<(), String> {
+    match piped {
+        // 24 as above.
+        Piped { status: Some(0 | 24), .. } => Ok(()),
+        Piped { lost: Some(why), .. } => Err(format!("the connection was lost: {why}")),
+        Piped { status, errors, .. } => {
+            let status = status.map_or_else(|| "without a status".to_owned(), |status| format!("with {status}"));
+            Err(format!("it ended {status}: {}", printable_lines(&errors).join(" ")))
+        }
+    }
+}
+
+/// Options of ssh that lead to a host.
+fn way_there(target: &Target) -> String {
+    format!("-p {} -l {}", target.port, target.user)
+}
+
+/// An address of IPv6 has brackets before a path.
+fn bracketed(address: &str) -> String {
+    if address.contains(':') { format!("[{address}]") } else { address.to_owned() }
+}
+
+/// What the other rsync is started with, from what this one would have said: the host, the program, its options, a dot and
+/// the path, which is replaced by our own. Errors: it says something else.
+fn server_words(said: &[u8], source: &str) -> Result<Vec<String>, String> {
+    let words: Vec<String> =
+        said.split(|byte| *byte == 0).map(|word| String::from_utf8_lossy(word).into_owned()).collect();
+    let start =
+        words.iter().position(|word| word == "rsync").ok_or("rsync does not say how it would start the other")?;
+    let end = words.iter().rposition(|word| word == ".").ok_or("rsync names no path")?;
+    let options = words.get(start..end).unwrap_or_default();
+    let sound = |word: &String| word.chars().all(|c| c.is_ascii_alphanumeric() || "-_.=,:".contains(c));
+    if options.get(1).map(String::as_str) != Some("--server")
+        || !options.iter().any(|word| word == "--sender")
+        || !options.iter().all(sound)
+    {
+        return Err(format!("rsync would start the other one as `{}`", options.join(" ")));
+    }
+    Ok(options.iter().cloned().chain([".".to_owned(), source.to_owned()]).collect())
+}
+
+/// Bytes of `  1234567  12%   10.00MB/s    0:00:10 (xfr#5, to-chk=…)`.
+fn progress(line: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(line).ok()?;
+    let mut words = text.split_ascii_whitespace();
+    let bytes: u64 = words.next()?.replace(',', "").parse().ok()?;
+    words.next()?.ends_with('%').then_some(bytes)
+}
+
+fn copying(bytes: u64, total: u64, elapsed: Duration) -> EventKind {
+    let rate = (bytes as f64 / elapsed.as_secs_f64().max(0.001)) as u64;
+    let left_s = (rate > 0).then(|| total.saturating_sub(bytes) / rate);
+    EventKind::Copying { bytes, total: total.max(bytes), bytes_per_second: rate, left_s }
+}
+
+/// Whether a line of rsync's tells that something differs. The time of a folder alone is none: whoever looks into SQLite's
+/// databases moves it.
+fn is_change(line: &str) -> bool {
+    let Some((code, _)) = line.split_once(' ') else { return false };
+    let is_code = code.len() == 11 || code.starts_with("*deleting");
+    is_code && code != ".d..t......"
+}
+
+/// What a copy of so many bytes came to: `1.2 GB in 12 s, 100 MB/s`.
+pub(super) fn told(bytes: u64, took: Duration) -> String {
+    let rate = (bytes as f64 / took.as_secs_f64().max(0.001)) as u64;
+    format!("{} in {}, {}/s", size(bytes), time(took), size(rate))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_words_that_send_are_taken_from_the_host() {
+        let said = b"other\0rsync\0--server\0--sender\0-lHogDtpAXrSze.iLsfxCIvu\0--numeric-ids\0.\0/x/\0";
+        let words = server_words(said, "/srv/a b/").unwrap();
+        assert_eq!(words.join(" "), "rsync --server --sender -lHogDtpAXrSze.iLsfxCIvu --numeric-ids . /srv/a b/");
+        for bad in [
+            &b"other\0rsync\0--server\0-logD\0.\0/x/\0"[..],
+            b"other\0rsync\0--server\0--sender\0-l;reboot\0.\0/x/\0",
+            b"other\0rsync\0--daemon\0--sender\0.\0/x/\0",
+            b"",
+        ] {
+            assert!(server_words(bad, "/x/").is_err(), "{}", String::from_utf8_lossy(bad));
+        }
+    }
+
+    #[test]
+    fn rsync_s_progress_is_read() {
+        assert_eq!(progress(b"      1,234,567  12%   10.00MB/s    0:00:10  "), Some(1_234_567));
+        assert_eq!(progress(b"1234567 100% 1.00MB/s 0:00:01 (xfr#5, to-chk=0/7)"), Some(1_234_567));
+        assert_eq!(progress(b"12 files to consider"), None);
+        assert_eq!(progress(b"\xff"), None);
+    }
+
+    #[test]
+    fn what_differs_is_told_from_what_rsync_says_besides() {
+        assert!(is_change(">f.st...... a"));
+        assert!(is_change("*deleting   b"));
+        assert!(is_change(".d...p..... c/"));
+        assert!(!is_change(".d..t...... ./"));
+        assert!(!is_change("sent 12 bytes  received 13 bytes"));
+        assert!(!is_change("receiving incremental file list"));
+    }
+
+    #[test]
+    fn time_left_follows_from_the_rate() {
+        let EventKind::Copying { bytes_per_second, left_s, .. } = copying(50, 150, Duration::from_secs(10)) else {
+            panic!("another event");
+        };
+        assert_eq!((bytes_per_second, left_s), (5, Some(20)));
+    }
+}

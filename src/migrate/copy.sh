@@ -1,0 +1,150 @@
+# Copies trees from one host to another with rsync: the new host pulls, the old one only reads. What is needed for that is
+# lent for a moment and taken back.
+
+copy_dir=/run/bedplate/migrate
+copy_record=/var/lib/bedplate/migrate
+
+# copy_package COMMAND PACKAGE: sees to it that a command is there. What was installed for it is written down.
+copy_package() {
+	command -v "$1" >/dev/null && return 0
+	mkdir -p "$copy_record" || exit 1
+	printf '%s\n' "$2" >>"$copy_record/installed" || exit 1
+	DEBIAN_FRONTEND=noninteractive
+	export DEBIAN_FRONTEND
+	apt-cache show "$2" >/dev/null 2>&1 || apt-get -q -o DPkg::Lock::Timeout=120 update
+	apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends "$2" ||
+		{ apt-get -q -o DPkg::Lock::Timeout=120 update && apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends "$2"; }
+}
+
+# copy_unpack: removes what was installed for a copy.
+copy_unpack() {
+	[ -e "$copy_record/installed" ] || return 0
+	DEBIAN_FRONTEND=noninteractive
+	export DEBIAN_FRONTEND
+	sort -u "$copy_record/installed" | xargs -r apt-get -q -y -o DPkg::Lock::Timeout=120 purge || exit 1
+	rm -f "$copy_record/installed"
+}
+
+# copy_place: an empty folder that nobody else can look into.
+copy_place() {
+	rm -rf "$copy_dir" && mkdir -p "$copy_dir" && chmod 0700 "$copy_dir"
+}
+
+# copy_learn OPTION...: the words that rsync here would start the other one with, each in a field.
+copy_learn() {
+	# shellcheck disable=SC2016 # for the script that is written
+	printf '#!/bin/sh\nfor word; do printf "%%s\\000" "$word"; done >%s/words\nexit 1\n' "$copy_dir" >"$copy_dir/learn" || exit 1
+	rsync -e "/bin/sh $copy_dir/learn" "$@" other:/x/ "$copy_dir/nothing/" >/dev/null 2>&1
+	cat "$copy_dir/words"
+}
+
+# copy_key: makes a key that is used once, and gives its public half.
+copy_key() {
+	rm -f "$copy_dir/key" "$copy_dir/key.pub"
+	ssh-keygen -q -t ed25519 -N '' -C bedplate-migrate-once -f "$copy_dir/key" || exit 1
+	cat "$copy_dir/key.pub"
+}
+
+# copy_known LINE: how the other host is known.
+copy_known() {
+	printf '%s\n' "$1" >"$copy_dir/known_hosts"
+}
+
+# copy_addresses: the addresses of this host, with commas between.
+copy_addresses() {
+	hostname -I | tr ' ' '\n' | sed '/^$/d' | paste -s -d , -
+}
+
+# copy_lend USER KEY COMMAND FROM: lets whoever holds the key run that one command, from those addresses, within ten
+# minutes; a copy logs in at once.
+copy_lend() {
+	copy_take_back "$1"
+	copy_home=$(getent passwd "$1" | cut -d : -f 6)
+	copy_file=$copy_home/.ssh/authorized_keys
+	copy_until=$(date -d '+10 minutes' +%Y%m%d%H%M%S) || exit 1
+	[ -f "$copy_file" ] || bp_fail "$1 has no $copy_file"
+	cp -p -- "$copy_file" "$copy_file.bedplate-new" || exit 1
+	[ -z "$(tail -c 1 "$copy_file.bedplate-new")" ] || printf '\n' >>"$copy_file.bedplate-new"
+	printf 'restrict,from="%s",expiry-time="%s",command="%s" %s\n' "$4" "$copy_until" "$3" "$2" >>"$copy_file.bedplate-new" || exit 1
+	mv -f -- "$copy_file.bedplate-new" "$copy_file"
+}
+
+# copy_take_back USER: takes such keys away, also those of a move that was cut off.
+copy_take_back() {
+	copy_home=$(getent passwd "$1" | cut -d : -f 6)
+	copy_file=$copy_home/.ssh/authorized_keys
+	rm -f -- "$copy_file.bedplate-new"
+	grep -q ' bedplate-migrate-once$' "$copy_file" 2>/dev/null || return 0
+	cp -p -- "$copy_file" "$copy_file.bedplate-new" || exit 1
+	grep -v ' bedplate-migrate-once$' "$copy_file" >"$copy_file.bedplate-new"
+	mv -f -- "$copy_file.bedplate-new" "$copy_file"
+}
+
+# copy_reaches OPTIONS ADDRESS: whether the key that was lent opens the other host from here.
+copy_reaches() {
+	# shellcheck disable=SC2086 # options
+	ssh -F none -i "$copy_dir/key" -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes \
+		-o UserKnownHostsFile="$copy_dir/known_hosts" -o ConnectTimeout=8 $1 "$2" </dev/null
+}
+
+# copy_pipes: two pipes and a command that stands in the place of ssh: what rsync says goes into one, what it is to hear
+# comes out of the other.
+copy_pipes() {
+	rm -f "$copy_dir/up" "$copy_dir/down"
+	mkfifo "$copy_dir/up" "$copy_dir/down" || exit 1
+	printf '#!/bin/sh\ncat <%s/down &\ncat >%s/up\nwait\n' "$copy_dir" "$copy_dir" >"$copy_dir/pipes"
+}
+
+# copy_parent PATH: makes the folders above a path.
+copy_parent() {
+	copy_above=$(dirname -- "$1")
+	[ -d "$copy_above" ] || (umask 022 && mkdir -p -- "$copy_above")
+}
+
+# copy_pull SHELL OPTION... SOURCE TARGET: runs rsync. What stands in the place of ssh is a word of `ssh` or `pipes`.
+copy_pull() {
+	copy_shell=$1
+	shift
+	if [ "$copy_shell" = pipes ]; then
+		copy_way="/bin/sh $copy_dir/pipes"
+	else
+		copy_way="ssh -F none -i $copy_dir/key -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes"
+		copy_way="$copy_way -o UserKnownHostsFile=$copy_dir/known_hosts -o ConnectTimeout=15 -o ServerAliveInterval=15"
+		copy_way="$copy_way -c aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-ctr $copy_shell"
+	fi
+	copy_status=0
+	rsync -e "$copy_way" "$@" || copy_status=$?
+	if [ "$copy_shell" = pipes ] && [ "$copy_status" != 0 ]; then
+		# Whoever waits for the other end of a pipe would wait for ever.
+		: <>"$copy_dir/up"
+		: <>"$copy_dir/down"
+	fi
+	return "$copy_status"
+}
+
+# copy_volume NAME LABEL-OR-OPTION...: makes a volume of Docker unless there is one, and gives the folder that its data is
+# in: of one that lies on a folder of the host, that folder.
+copy_volume() {
+	copy_name=$1
+	shift
+	if ! docker volume inspect "$copy_name" >/dev/null 2>&1; then
+		docker volume create "$@" "$copy_name" >/dev/null || exit 1
+	fi
+	docker volume inspect --format '{{if .Options}}{{index .Options "device"}}{{end}}|{{.Mountpoint}}' "$copy_name"
+}
+
+# copy_mark TEXT: writes down whose data this host is being filled with.
+copy_mark() {
+	mkdir -p "$copy_record" && chmod 0700 "$copy_record" && printf '%s\n' "$1" >"$copy_record/move.new" &&
+		sync "$copy_record/move.new" && mv -f "$copy_record/move.new" "$copy_record/move"
+}
+
+# copy_marked: that text.
+copy_marked() {
+	[ ! -e "$copy_record/move" ] || cat "$copy_record/move"
+}
+
+# copy_clean: takes away all that a copy needed.
+copy_clean() {
+	rm -rf "$copy_dir"
+}

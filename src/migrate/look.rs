@@ -1,0 +1,135 @@
+//! What there is to move, told, and whether the new host may be filled with it. Changes nothing.
+
+use super::chain::{Both, Stage};
+use super::freight::{self, Freight, Root, To, Wishes};
+use super::side::Trouble;
+use super::survey::{self, Sort, Survey};
+use crate::base::size;
+
+/// How much more than the data a file system must have room for.
+const SPARE: u64 = 256 * 1024 * 1024;
+
+impl Both<'_> {
+    /// What there is to move. Errors: it can not be moved.
+    pub(super) async fn look(&mut self) -> Result<Freight, Trouble> {
+        let user = &self.job.user;
+        let (old, new) = tokio::join!(survey::survey(self.old, user), survey::survey(self.new, user));
+        let (old, new) = (old?, new?);
+        let freight = self.freight(&old, &new).await?;
+        self.may_be_filled(&old, &new, &freight).await?;
+        for root in &freight.roots {
+            let to = match &root.to {
+                To::Volume { .. } => String::new(),
+                To::Path(path) if *path == root.from => String::new(),
+                To::Path(path) => format!(", to {path}"),
+            };
+            self.old.note(format!("moves {}: {}{to}", root.what, size(root.used))).await;
+        }
+        for left in &freight.left {
+            self.old.note(format!("stays: {}: {}", left.what, left.why)).await;
+        }
+        let stops: Vec<&str> = freight.apps.iter().chain(&freight.others).map(String::as_str).collect();
+        if !stops.is_empty() && self.job.means.own.is_none() {
+            self.old.note(format!("will be stopped for the last copy: {}", stops.join(", "))).await;
+        }
+        if !new.machine.is_empty() && old.machine != new.machine {
+            let text = format!(
+                "the machines differ ({} and {}): images must be built for the new one, and the data of PostgreSQL or MySQL \
+                 can not be read there; take a dump (`--dump`, `--also`, `--skip`). SQLite does not mind",
+                old.machine, new.machine
+            );
+            self.new.note(text).await;
+        }
+        Ok(freight)
+    }
+
+    pub(super) async fn freight(&mut self, old: &Survey, new: &Survey) -> Result<Freight, Trouble> {
+        let job = self.job;
+        if old.docker.is_empty() && job.also.is_empty() {
+            let help = "start Docker there, or name what is to be moved with `--also`";
+            return Err(Trouble::refused("Docker does not answer on the old host", help).on(&self.old.name));
+        }
+        let new_home = if new.home.is_empty() { &old.home } else { &new.home };
+        let wishes = Wishes { deploy: job.deploy.as_ref(), groups: &job.groups, also: &job.also, skip: &job.skip };
+        let (candidates, left) = freight::candidates(old, new_home, wishes);
+        let paths: Vec<String> = candidates.iter().map(|candidate| candidate.from.clone()).collect();
+        let found = survey::paths(self.old, &paths).await?;
+        let freight = freight::freight(old, candidates, &found, left);
+        match freight.wrong.as_slice() {
+            [] => Ok(freight),
+            wrong => {
+                let help =
+                    "look at what is named with `--also`; a tree that can not be copied is left out with `--skip`";
+                Err(Trouble::refused(wrong.join("; "), help).on(&self.old.name))
+            }
+        }
+    }
+
+    /// Whether the new host has room, and nothing there would be lost.
+    pub(super) async fn may_be_filled(&mut self, old: &Survey, new: &Survey, freight: &Freight) -> Result<(), Trouble> {
+        let ours = match self.marked().await? {
+            Some((_, Stage::Switched)) => {
+                let what =
+                    "the app has been moved to the new host already: a copy would overwrite what came there since";
+                let help = "to go back, `--abort`; it starts the old host's containers again, without what came since";
+                return Err(Trouble::refused(what, help).on(&self.new.name));
+            }
+            Some((from, _)) => from == self.old.connection.login().host_key_fingerprint,
+            None => false,
+        };
+        let paths: Vec<String> = freight.roots.iter().map(|root| path_on_new(root, new)).collect();
+        let found = survey::paths(self.new, &paths).await?;
+        let rooms = survey::rooms(self.new, &paths).await?;
+        let full: Vec<&str> = freight
+            .roots
+            .iter()
+            .zip(&found)
+            .filter(|(_, found)| found.sort != Sort::Absent && !found.empty)
+            .map(|(root, _)| root.what.as_str())
+            .collect();
+        if !full.is_empty() && !ours && !self.job.overwrite {
+            let what = format!("the new host is not empty: {}", full.join(", "));
+            let help = "what is there would be replaced; `--overwrite` does that, or take another host";
+            return Err(Trouble::refused(what, help).on(&self.new.name));
+        }
+        let mut devices: Vec<u64> = rooms.iter().map(|room| room.device).collect();
+        devices.sort_unstable();
+        devices.dedup();
+        for device in devices {
+            let here = || freight.roots.iter().zip(&found).zip(&rooms).filter(|(_, room)| room.device == device);
+            let needed: u64 = here().map(|((root, _), _)| root.used).sum::<u64>() + SPARE;
+            let there: u64 = here().map(|((_, found), _)| found.used).sum();
+            let free = here().map(|(_, room)| room.free).min().unwrap_or(0);
+            if needed > free + there {
+                let names: Vec<&str> = here().map(|((root, _), _)| root.what.as_str()).collect();
+                let what = format!(
+                    "there is not enough room on the new host: {} for {}, and {} are free",
+                    size(needed),
+                    names.join(", "),
+                    size(free)
+                );
+                let help =
+                    "take a larger disk, mount a volume where the data goes, or leave something out with `--skip`";
+                return Err(Trouble::refused(what, help).on(&self.new.name));
+            }
+        }
+        if new.docker.is_empty() && !old.docker.is_empty() {
+            self.new.note("Docker is not there yet: it is looked at again when it is").await;
+        }
+        Ok(())
+    }
+}
+
+/// Where a tree would come to lie, as far as that is known before its volume is made.
+fn path_on_new(root: &Root, new: &Survey) -> String {
+    match &root.to {
+        To::Path(path) => path.clone(),
+        To::Volume { volume, below } => {
+            let made = new.volumes.iter().find(|other| other.name == volume.name);
+            let root = if new.docker_root.is_empty() { "/var/lib/docker" } else { &new.docker_root };
+            let usual = format!("{root}/volumes/{}/_data", volume.name);
+            let base = volume.device().or(made.map(|made| made.mountpoint.as_str())).unwrap_or(&usual);
+            if below.is_empty() { base.to_owned() } else { format!("{base}/{below}") }
+        }
+    }
+}
