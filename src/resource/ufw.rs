@@ -326,6 +326,28 @@ fn around(rule: &str) -> Finding {
 mod tests {
     use super::*;
 
+    /// Rules of others stay and are told, unless the task says that there are none but its own.
+    #[test]
+    fn rules_that_nobody_declares_go_only_when_told() {
+        let plan = |text: &str| {
+            let task: Ufw = toml::from_str(text).unwrap();
+            let ports = BTreeSet::from([22]);
+            let wanted = task.wanted(&ports);
+            let mut now = Firewall { enabled: true, ..Firewall::stock() };
+            let theirs = [
+                Rule::incoming(false, "allow", "tcp", "9999", None),
+                Rule::incoming(true, "allow", "tcp", "9999", None),
+            ];
+            now.rules.extend(theirs.clone());
+            let after = task.after(&now, &wanted, &ports);
+            let stay = theirs.iter().filter(|rule| after.rules.contains(rule)).count();
+            let ours = after.rules.iter().filter(|rule| rule.covers("tcp", 80) || rule.covers("tcp", 22)).count();
+            (stay, ours, foreign(&after, &wanted).len())
+        };
+        assert_eq!(plan("rules = [{ allow = \"80/tcp\" }]\n"), (2, 4, 1), "one finding for both families");
+        assert_eq!(plan("exclusive = true\nrules = [{ allow = \"80/tcp\" }]\n"), (0, 4, 0));
+    }
+
     #[test]
     fn a_rule_from_elsewhere_does_not_shut_us_out() {
         let rule = Rule::incoming(false, "deny", "tcp", "22", Some("10.0.0.0/8"));

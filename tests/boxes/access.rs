@@ -224,6 +224,12 @@ fn hardens_and_repairs(suite: Suite) {
     access.settles();
     assert!(access.bench.inside("cat /etc/ssh/sshd_config.d/00-b.conf.before-bedplate").contains("X11Forwarding yes"));
 
+    // A rule of somebody else's stays until the task says that there are none but its own.
+    assert!(access.bench.inside("ufw status").contains("9999/tcp"), "a rule that nobody declares went by itself");
+    access.bench.tasks[0].1 = format!("exclusive = true\n{UFW}");
+    access.settles();
+    assert!(!access.bench.inside("ufw status").contains("9999/tcp"), "a rule that nobody declares stayed");
+
     // Somebody else's wish about who may log in is not widened.
     access
         .bench
@@ -235,7 +241,7 @@ fn hardens_and_repairs(suite: Suite) {
 
     // The port moves in two steps, and the firewall with it.
     access.bench.tasks[1].1 = format!("port = 2222\n{SSHD}");
-    access.bench.tasks[0].1 = format!("ssh_port = 2222\n{UFW}");
+    access.bench.tasks[0].1 = format!("exclusive = true\nssh_port = 2222\n{UFW}");
     access.settles();
     access.port = 2222;
     access.settles();

@@ -52,6 +52,8 @@ impl Disk {
         let file = folder.path().join("disk");
         File::create(&file).and_then(|file| file.set_len(size)).expect("a sparse file");
         let node = said("losetup", &["--find", "--show", &file.to_string_lossy()]);
+        // A device stays read-only when the file behind it goes, as after a test that was killed.
+        said("blockdev", &["--setrw", &node]);
         Self { node, size, file, _folder: folder }
     }
 

@@ -178,6 +178,24 @@ fn one_program_that_alone_sees_something_is_enough() {
     }
 }
 
+/// Two readers look for data, and each finds them wherever they are while the other says that there are none.
+#[test]
+fn each_reader_alone_finds_data_at_the_start_at_the_end_and_between() {
+    let places: [Made; 3] = [
+        ("the first byte", |disk| disk.write(0, &[1])),
+        ("the last byte", |disk| disk.write(SMALL - 1, &[1])),
+        // Wide enough that no reader steps over it.
+        ("the middle", |disk| disk.write(16 << 20, &[1; 8 << 20])),
+    ];
+    for (what, make) in places {
+        let disk = Disk::of(SMALL);
+        make(&disk);
+        for (reader, lie) in [("cmp", CMP), ("perl", PERL)] {
+            is_refused(&disk, &format!("{what}, where {reader} lies"), &[BLKID, WIPEFS, lie], "holds data");
+        }
+    }
+}
+
 #[test]
 fn one_file_of_the_kernel_that_alone_tells_of_a_use_is_enough() {
     let disk = Disk::of(SMALL);
@@ -240,6 +258,12 @@ fn what_the_kernel_does_not_tell_counts_as_no() {
         (proc(&[]), "what is mounted is not known"),
         (proc(&["self/mountinfo"]), "what is in use as swap is not known"),
     ];
+    for (entries, is_partition) in
+        [(&["size", "ro", "holders"][..], false), (&["size", "ro", "holders", "partition"], true)]
+    {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert_eq!(disk.seen_by(shell(&sys(entries), folder.path())).is_partition, is_partition, "{entries:?}");
+    }
     let before = disk.digest();
     for (lies, said) in untold {
         let folder = tempfile::tempdir().expect("a folder");

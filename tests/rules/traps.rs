@@ -137,7 +137,15 @@ const FIREWALL: [Trap; 20] = [
         Live,
         &["a_host_is_hardened_and_repaired_on_debian_12", "a_flushed_firewall_is_found_though_its_files_are_right"],
     ),
-    ("rules that nobody declares", Live, &["what_nobody_declares_is_found_is_no_drift_and_is_left_alone"]),
+    (
+        "rules that nobody declares",
+        Live,
+        &[
+            "what_nobody_declares_is_found_is_no_drift_and_is_left_alone",
+            "a_host_is_hardened_and_repaired_on_debian_12",
+            "rules_that_nobody_declares_go_only_when_told",
+        ],
+    ),
     ("a running session that proves nothing", Live, &["a_change_of_access_is_confirmed_by_a_new_login"]),
     (
         "fail2ban that shuts out its operator, or no one",
@@ -237,7 +245,11 @@ const VOLUMES: [Trap; 18] = [
     (
         "a probe that alone sees something",
         ByHand,
-        &["one_program_that_alone_sees_something_is_enough", "one_probe_that_objects_is_enough"],
+        &[
+            "one_program_that_alone_sees_something_is_enough",
+            "each_reader_alone_finds_data_at_the_start_at_the_end_and_between",
+            "one_probe_that_objects_is_enough",
+        ],
     ),
     ("what the kernel does not tell", ByHand, &["what_the_kernel_does_not_tell_counts_as_no"]),
     ("a formatting that was cut off", Live, &["a_formatting_that_was_cut_off_is_told_and_not_repeated"]),
