@@ -233,7 +233,7 @@ fn main_path(suite: Suite, old: bool) {
     bench.repairs("echo >>/etc/apt/apt.conf.d/52-bedplate-local", &["unattended_upgrades"]);
     upgrades_are_what_is_declared_and_nothing_more(&bench);
 
-    a_daemon_that_does_not_come_up_gets_its_old_file(&mut bench);
+    a_daemon_that_does_not_come_up_gets_its_old_file(&mut bench, old);
 
     bench.sandbox.reboot().expect("the box comes back");
     // Its sshd answers before all else has started.
@@ -254,19 +254,26 @@ fn upgrades_are_what_is_declared_and_nothing_more(bench: &Bench) {
     bench.inside("rm /etc/apt/apt.conf.d/99-theirs");
 }
 
-/// A setting that only the start of the daemon brings out: the old file is back, and Docker runs with it.
-fn a_daemon_that_does_not_come_up_gets_its_old_file(bench: &mut Bench) {
+/// A setting that only the start of the daemon brings out: the old file is back, and Docker runs with it. One that a
+/// newer daemon says it would not take is not even tried.
+fn a_daemon_that_does_not_come_up_gets_its_old_file(bench: &mut Bench, old: bool) {
     let (before, settings) = (bench.inside("cat /etc/docker/daemon.json"), bench.tasks[2].1.clone());
-    bench.tasks[2].1 = settings.replace("icc = false", "icc = false, bip = \"203.0.113.77/33\"");
-    let failed = bench.apply().exits(Exit::HostFailed);
-    let said = failed.events.iter().find_map(|event| match event {
-        EventKind::HostFailed(failure) => Some(failure.said.join("\n")),
-        _ => None,
-    });
-    let said = said.unwrap_or_default();
-    assert!(said.contains("the old one is back"), "{said}");
-    assert_eq!(bench.inside("cat /etc/docker/daemon.json"), before);
-    bench.inside("docker version --format '{{.Server.Version}}'");
+    let untried = if old { "the old one is back" } else { "nothing was changed" };
+    for (wrong, told) in [("bip = \"203.0.113.77/33\"", "the old one is back"), ("no-such-key = 1", untried)] {
+        bench.tasks[2].1 = settings.replace("icc = false", &format!("icc = false, {wrong}"));
+        let daemon = bench.inside("cat /run/docker.pid");
+        let failed = bench.apply().exits(Exit::HostFailed);
+        let said = failed.events.iter().find_map(|event| match event {
+            EventKind::HostFailed(failure) => Some(failure.said.join("\n")),
+            _ => None,
+        });
+        let said = said.unwrap_or_default();
+        assert!(said.contains(told), "{wrong}: {said}");
+        assert_eq!(bench.inside("cat /etc/docker/daemon.json"), before, "{wrong}");
+        bench.inside("docker version --format '{{.Server.Version}}'");
+        let same = bench.inside("cat /run/docker.pid") == daemon;
+        assert_eq!(same, told == "nothing was changed", "{wrong}: the daemon");
+    }
     bench.tasks[2].1 = settings;
     assert_eq!(bench.check().exits(Exit::Done).open(), []);
 }
