@@ -7,7 +7,7 @@ use super::Mode;
 use super::guard::{self, Now, Report, Standing, Why};
 use super::host::{Stop, Work, millis};
 use super::line::Line;
-use super::probe;
+use super::probe::{self, Behind};
 use super::record::{self, Lock};
 use super::way;
 use crate::base::Exit;
@@ -22,17 +22,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 const RESTORING: Duration = Duration::from_secs(60);
 
 impl Work<'_> {
-    /// Connects, and takes the host's lock if anything is to be changed.
+    /// Connects. If anything is to be changed, the host's lock is taken with the first look.
     pub(super) async fn arrive(&self) -> Result<Line, Stop> {
         self.teller.tell(EventKind::HostConnecting { address: self.job.target.place() }).await;
         let begun = Instant::now();
-        let mut line = self.come_in().await?;
+        let line = self.come_in().await?;
         let login = line.connection.login();
         let user = if login.user == "root" { login.user.clone() } else { format!("{} (sudo)", login.user) };
         self.teller.tell(EventKind::HostConnected { user, took_ms: millis(begun) }).await;
-        if self.run.mode == Mode::Apply {
-            self.lock(&mut line).await?;
-        }
         Ok(line)
     }
 
@@ -78,7 +75,10 @@ impl Work<'_> {
     /// planned on.
     pub(super) async fn first_look(&self, line: &mut Line) -> Result<(Machine, HostPlan), Stop> {
         let begun = Instant::now();
-        let (mut machine, standing) = probe::first_look(&mut line.shell, &self.job.tasks).await?;
+        let (mut machine, standing) = match self.run.mode {
+            Mode::Check => probe::first_look(&mut line.shell, &self.job.tasks).await?,
+            Mode::Apply => self.lock_and_look(line).await?,
+        };
         if self.rest(line, standing).await? {
             (machine, _) = probe::first_look(&mut line.shell, &self.job.tasks).await?;
         }
@@ -120,8 +120,26 @@ impl Work<'_> {
         Ok(waited)
     }
 
+    /// Takes the host's lock, and looks behind that in the same exchange. What was seen while another run held it
+    /// counts for nothing.
+    async fn lock_and_look(&self, line: &mut Line) -> Result<(Machine, Standing), Stop> {
+        let lock = record::lock_batch(&self.run.operator, line.target.keepalive.limit());
+        let look = Behind::first(&self.job.tasks);
+        let (locked, seen) = line.shell.run_then(&lock, look.batch(), &mut |_| {}).await?;
+        self.ours(record::locked(&locked))?;
+        match look.standing(&seen?) {
+            Some(seen) => Ok(seen),
+            None => Ok(probe::first_look(&mut line.shell, &self.job.tasks).await?),
+        }
+    }
+
     async fn lock(&self, line: &mut Line) -> Result<(), Stop> {
-        match record::lock(&mut line.shell, &self.run.operator, line.target.keepalive.limit()).await? {
+        self.ours(record::lock(&mut line.shell, &self.run.operator, line.target.keepalive.limit()).await?)
+    }
+
+    /// Whether the lock is ours.
+    fn ours(&self, lock: Lock) -> Result<(), Stop> {
+        match lock {
             Lock::Taken => Ok(()),
             Lock::Held(owner) => {
                 let what = match owner {

@@ -5,9 +5,9 @@ use std::time::Instant;
 
 use super::guard::GuardError;
 use super::line::{Line, LineError};
-use super::probe::{ProbeError, look_and_plan};
+use super::probe::{Behind, ProbeError, look_and_plan, plan_on};
 use super::record::JournalStep;
-use super::steps::{self, Ended};
+use super::steps::{self, Ended, Seen};
 use super::{Consented, Job, Mode, Outcome, Review, Run, Teller};
 use crate::base::Exit;
 use crate::base::event::{EventKind, Failure, Tally, Verdict};
@@ -120,13 +120,15 @@ pub(super) struct Work<'a> {
     pub(super) doing: Vec<Option<KeptStep>>,
     /// Whether the question about the plan was put.
     planned: bool,
+    /// What was seen behind the last step, where that travelled with it.
+    seen: Option<Seen>,
 }
 
 impl<'a> Work<'a> {
     pub(super) fn new(job: Job, run: &'a Run) -> Self {
         let teller = Teller::new(run, Some(&job.target.name));
         let (done, kept, doing) = (Vec::new(), Vec::new(), Vec::new());
-        Self { job, run, teller, tally: Tally::default(), done, kept, doing, planned: false }
+        Self { job, run, teller, tally: Tally::default(), done, kept, doing, planned: false, seen: None }
     }
 
     async fn go(&mut self) -> Result<Exit, Stop> {
@@ -265,12 +267,15 @@ impl<'a> Work<'a> {
                 return Ok(self.beyond_review(&plan).await);
             }
             let acted = self.act(line, &before, segments).await;
-            let begun = Instant::now();
+            let mut begun = Instant::now();
             if let Err(mut stop) = acted {
                 self.tell_state(&mut line.shell, &mut stop, &plan, changed).await;
                 return Err(stop);
             }
-            let (seen, next) = look_and_plan(&mut line.shell, &self.job.tasks).await?;
+            if let Some(seen) = &self.seen {
+                begun = seen.since;
+            }
+            let (seen, next) = self.look_again(&mut line.shell).await?;
             changed.extend(
                 plan.tasks.iter().filter(|task| task.shown.verdict == Verdict::Change).map(|task| task.shown.task),
             );
@@ -319,7 +324,8 @@ impl<'a> Work<'a> {
         // What the host will be behind each segment: a guarded one is proved by what it leads to, not by what is
         // planned behind it.
         let mut model = before.clone();
-        for segment in &segments {
+        self.seen = None;
+        for (number, segment) in segments.iter().enumerate() {
             let steps = segment.steps();
             if self.run.stop.is_cancelled() {
                 return Err(interrupted());
@@ -334,7 +340,11 @@ impl<'a> Work<'a> {
             }
             match was {
                 None => {
-                    let ended = steps::run(line, self.run, &self.teller, steps, (count, all)).await;
+                    // The second look goes along with the last steps, and is taken when they are done.
+                    let look = (number + 1 == segments.len()).then(|| Behind::new(&self.job.tasks));
+                    let (ended, seen) =
+                        steps::run(line, self.run, &self.teller, steps, (count, all), look.as_ref()).await;
+                    self.seen = seen;
                     self.remember(steps, &ended);
                     stop_on(ended, steps)?;
                 }
@@ -343,6 +353,14 @@ impl<'a> Work<'a> {
             count += steps.len();
         }
         Ok(())
+    }
+
+    /// The second look, which may have been taken already, and what there is to do after it.
+    async fn look_again(&mut self, shell: &mut HeldShell) -> Result<(Machine, HostPlan), ProbeError> {
+        match self.seen.take().map(|seen| seen.machine).transpose()?.flatten() {
+            Some(machine) => plan_on(shell, &self.job.tasks, machine).await,
+            None => look_and_plan(shell, &self.job.tasks).await,
+        }
     }
 
     /// The tasks that change again because the run has come in by another way than it was planned over: who comes in
@@ -419,7 +437,7 @@ impl<'a> Work<'a> {
         if stop.failure.state.is_some() {
             return;
         }
-        let Ok((_, now)) = look_and_plan(shell, &self.job.tasks).await else {
+        let Ok((_, now)) = self.look_again(shell).await else {
             stop.failure.state = Some("the host could not be looked at again, so its state is not known".into());
             return;
         };

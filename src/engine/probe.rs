@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::guard::{self, Standing};
 use crate::machine::{BadAnswer, Machine, Probe, Question, System};
 use crate::plan::{self, HostPlan, Task};
-use crate::shell::Call;
-use crate::ssh::{HeldShell, SessionError};
+use crate::shell::{Batch, Call};
+use crate::ssh::{FrameResult, HeldShell, SessionError};
 
 /// A host that could not be looked at.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +66,45 @@ pub(super) async fn look_and_plan(shell: &mut HeldShell, tasks: &[Task]) -> Resu
 pub(super) async fn first_look(shell: &mut HeldShell, tasks: &[Task]) -> Result<(Machine, Standing), ProbeError> {
     let (machine, guard) = ask_beside(shell, questions(tasks), Some(guard::report_call())).await?;
     Ok((machine, guard::standing(&guard)?))
+}
+
+/// A look that travels behind another batch, in its exchange.
+pub(super) struct Behind {
+    probe: Probe,
+    asked: usize,
+    batch: Batch,
+}
+
+impl Behind {
+    /// A look at what `tasks` ask.
+    pub(super) fn new(tasks: &[Task]) -> Self {
+        let probe = Probe::new(questions(tasks));
+        let batch = probe.batch();
+        Self { probe, asked: batch.len(), batch }
+    }
+
+    /// The first look of a connection.
+    pub(super) fn first(tasks: &[Task]) -> Self {
+        let look = Self::new(tasks);
+        Self { batch: look.batch.and(Some(guard::report_call())), ..look }
+    }
+
+    /// What is sent.
+    pub(super) fn batch(&self) -> &Batch {
+        &self.batch
+    }
+
+    /// What came of it; nothing where a file changed while it was read, so that it is better asked again.
+    pub(super) fn machine(&self, results: &[FrameResult]) -> Option<Machine> {
+        let asked = &results[..self.asked.min(results.len())];
+        self.probe.read(asked.iter().map(|result| result.body.as_slice())).ok()
+    }
+
+    /// The same of a first look, with how the guard stands.
+    pub(super) fn standing(&self, results: &[FrameResult]) -> Option<(Machine, Standing)> {
+        let guard = results.get(self.asked)?;
+        Some((self.machine(results)?, guard::standing(&guard.body).ok()?))
+    }
 }
 
 /// Plans on what was seen, asking while late tasks turn out to need more.

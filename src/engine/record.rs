@@ -8,7 +8,7 @@ use crate::base::Exit;
 use crate::machine::session::SESSION;
 use crate::plan::undo::KeptStep;
 use crate::shell::{Batch, Call, Library, Mode};
-use crate::ssh::{HeldShell, SessionError};
+use crate::ssh::{FrameResult, HeldShell, SessionError};
 
 static HOST: Library = Library { name: "host.sh", text: include_str!("host.sh"), needs: &[&SESSION] };
 
@@ -37,20 +37,30 @@ pub enum Lock {
     Failed(Vec<String>),
 }
 
-/// Takes the host's lock for as long as `shell` lives. A command that outlives a lost connection keeps it too, so a
-/// second run never meets the first one's apt. `limit` is the time after which this run gives a silent connection up
-/// (zero: never): a holder whose connection the host has heard nothing of for longer is taken for gone.
+/// Takes the host's lock for as long as `shell` lives: see [`lock_batch`].
 pub async fn lock(shell: &mut HeldShell, operator: &Operator, limit: Duration) -> Result<Lock, SessionError> {
+    Ok(locked(&shell.run(&lock_batch(operator, limit), &mut |_| {}).await?))
+}
+
+/// What takes the host's lock for as long as the shell lives that it is sent to. A command that outlives a lost
+/// connection keeps it too, so a second run never meets the first one's apt. `limit` is the time after which this run
+/// gives a silent connection up (zero: never): a holder whose connection the host has heard nothing of for longer is
+/// taken for gone.
+pub fn lock_batch(operator: &Operator, limit: Duration) -> Batch {
     let owner = serde_json::to_string(operator).unwrap_or_default();
     let call = Call::new(&HOST, "host_lock").arg(owner).arg(limit.as_secs().to_string());
-    let results = shell.run(&Batch::new(Mode::Hold, vec![call]), &mut |_| {}).await?;
+    Batch::new(Mode::Hold, vec![call])
+}
+
+/// What came of [`lock_batch`].
+pub fn locked(results: &[FrameResult]) -> Lock {
     let said = |body: &[u8]| crate::shell::frame::printable_lines(body);
-    Ok(match results.first() {
+    match results.first() {
         Some(result) if result.status == 0 => Lock::Taken,
         Some(result) if result.status == HELD => Lock::Held(serde_json::from_slice(&result.body).ok()),
         Some(result) => Lock::Failed(said(&result.body)),
         None => Lock::Failed(Vec::new()),
-    })
+    }
 }
 
 /// Lets the lock go.
@@ -100,12 +110,28 @@ pub struct JournalStep {
     pub action: String,
 }
 
+fn journal_call(entry: &JournalEntry) -> Call {
+    Call::new(&HOST, "host_journal").arg(serde_json::to_string(entry).unwrap_or_default())
+}
+
 /// Adds `entry` to the journal. Gives whether the host could write it: a full disk is told, it fails no run.
 pub async fn write(shell: &mut HeldShell, entry: &JournalEntry) -> Result<bool, SessionError> {
-    let line = serde_json::to_string(entry).unwrap_or_default();
-    let call = Call::new(&HOST, "host_journal").arg(line);
-    let results = shell.run(&Batch::new(Mode::Hold, vec![call]), &mut |_| {}).await?;
+    let results = shell.run(&Batch::new(Mode::Hold, vec![journal_call(entry)]), &mut |_| {}).await?;
     Ok(results.first().is_some_and(|result| result.status == 0))
+}
+
+/// Keeps `run` on the host, to be undone, the last ten are; then adds `entry`, which names it, to the journal. Gives
+/// whether there was room for the first, and for both: an entry that would name what is not kept is not written.
+pub async fn keep_and_write(
+    shell: &mut HeldShell,
+    run: &KeptRun,
+    entry: &JournalEntry,
+) -> Result<(bool, bool), SessionError> {
+    let keep = Call::new(&HOST, "host_keep").arg(run.run.as_str()).arg(serde_json::to_string(run).unwrap_or_default());
+    // The first that fails ends the batch.
+    let results = shell.run(&Batch::new(Mode::Hold, vec![keep, journal_call(entry)]), &mut |_| {}).await?;
+    let well = |index: usize| results.get(index).is_some_and(|result| result.status == 0);
+    Ok((well(0), well(1)))
 }
 
 /// The steps of one run, with what leads back from them.
@@ -117,14 +143,6 @@ pub struct KeptRun {
     pub run: String,
     /// Its steps, in the order in which they were done.
     pub steps: Vec<KeptStep>,
-}
-
-/// Keeps `run` on the host, to be undone; the last ten are. Gives whether there was room.
-pub async fn keep(shell: &mut HeldShell, run: &KeptRun) -> Result<bool, SessionError> {
-    let Ok(text) = serde_json::to_string(run) else { return Ok(false) };
-    let call = Call::new(&HOST, "host_keep").arg(run.run.as_str()).arg(text);
-    let results = shell.run(&Batch::new(Mode::Hold, vec![call]), &mut |_| {}).await?;
-    Ok(results.first().is_some_and(|result| result.status == 0))
 }
 
 /// What the host keeps of `run`, or of the last one. `None`: of that it keeps nothing, or nothing that can be read.

@@ -34,20 +34,11 @@ impl Work<'_> {
         self.kept.extend(self.doing.drain(..).take(done));
     }
 
-    /// Keeps on the host what leads back from this run. Gives the run's name.
-    async fn keep(&mut self, shell: &mut HeldShell) -> Option<String> {
+    /// What leads back from this run. Who wants back what an undo took back applies.
+    fn way_back(&mut self, undoes: bool) -> Option<KeptRun> {
         let steps: Vec<KeptStep> = std::mem::take(&mut self.kept).into_iter().flatten().collect();
-        if steps.is_empty() {
-            return None;
-        }
         let run = format!("{:08x}", rand::random::<u32>());
-        if matches!(record::keep(shell, &KeptRun { v: 1, run: run.clone(), steps }).await, Ok(true)) {
-            return Some(run);
-        }
-        let text =
-            "what this run has changed could not be kept on the host (/var/lib/bedplate/undo): it can not be undone";
-        self.teller.tell(EventKind::Note { text: text.into() }).await;
-        None
+        (!steps.is_empty() && !undoes).then_some(KeptRun { v: 1, run, steps })
     }
 
     pub(super) async fn write_journal(&mut self, shell: &mut HeldShell, exit: &Result<Exit, Stop>) {
@@ -55,12 +46,8 @@ impl Work<'_> {
             return;
         }
         let undoes = plan::undo::run_of(&self.job.tasks).map(str::to_owned);
-        let run = match undoes {
-            // Who wants that back applies.
-            Some(_) => None,
-            None => self.keep(shell).await,
-        };
-        let entry = JournalEntry {
+        let kept = self.way_back(undoes.is_some());
+        let mut entry = JournalEntry {
             v: 1,
             operator: self.run.operator.clone(),
             version: self.run.version.clone(),
@@ -68,10 +55,23 @@ impl Work<'_> {
             done: std::mem::take(&mut self.done),
             exit: exit.as_ref().map_or_else(|stop| stop.exit, |exit| *exit),
             failure: exit.as_ref().err().map(|stop| stop.failure.what.clone()),
-            run,
+            run: kept.as_ref().map(|kept| kept.run.clone()),
             undoes,
         };
-        if !matches!(record::write(shell, &entry).await, Ok(true)) {
+        // Both in one exchange.
+        let (there, mut written) = match &kept {
+            Some(kept) => record::keep_and_write(shell, kept, &entry).await.unwrap_or((false, false)),
+            None => (false, false),
+        };
+        if kept.is_some() && !there {
+            let text = "what this run has changed could not be kept on the host (/var/lib/bedplate/undo): it can not be undone";
+            self.teller.tell(EventKind::Note { text: text.into() }).await;
+        }
+        if !there {
+            entry.run = None;
+            written = matches!(record::write(shell, &entry).await, Ok(true));
+        }
+        if !written {
             let text = "the run could not be written into the host's journal (/var/lib/bedplate/journal.jsonl)".into();
             self.teller.tell(EventKind::Note { text }).await;
         }

@@ -3,8 +3,10 @@
 use std::time::Instant;
 
 use super::line::Line;
+use super::probe::Behind;
 use super::{Run, Teller, record};
 use crate::base::event::{EventKind, Failure};
+use crate::machine::Machine;
 use crate::plan::Step;
 use crate::shell::frame::{Part, printable_lines};
 use crate::shell::{Batch, Call, Mode};
@@ -28,9 +30,25 @@ pub(super) enum Ended {
     Lost(usize, SessionError),
 }
 
-/// Runs `steps` in order. `counted` is the number of steps that were done before, and of all.
-pub(super) async fn run(line: &mut Line, run: &Run, teller: &Teller, steps: &[Step], counted: (usize, usize)) -> Ended {
-    act(line, run, teller, (steps, None), counted, true).await
+/// What was seen of the host behind the last step, in the same exchange.
+pub(super) struct Seen {
+    /// When the steps were done.
+    pub(super) since: Instant,
+    /// The answers, unless a file changed while it was read. Errors: the connection did not last that long.
+    pub(super) machine: Result<Option<Machine>, SessionError>,
+}
+
+/// Runs `steps` in order. `counted` is the number of steps that were done before, and of all. With `look` the host is
+/// looked at behind them, whatever became of them.
+pub(super) async fn run(
+    line: &mut Line,
+    run: &Run,
+    teller: &Teller,
+    steps: &[Step],
+    counted: (usize, usize),
+    look: Option<&Behind>,
+) -> (Ended, Option<Seen>) {
+    act(line, run, teller, (steps, None, look), counted, true).await
 }
 
 /// The same, not to be ended by Ctrl-C, with `behind` as the last call: what becomes of that one does not count.
@@ -42,23 +60,32 @@ pub(super) async fn run_to_end(
     behind: Call,
     counted: (usize, usize),
 ) -> Ended {
-    act(line, run, teller, (steps, Some(behind)), counted, false).await
+    act(line, run, teller, (steps, Some(behind), None), counted, false).await.0
 }
 
 async fn act(
     line: &mut Line,
     run: &Run,
     teller: &Teller,
-    (steps, behind): (&[Step], Option<Call>),
+    (steps, behind, look): (&[Step], Option<Call>, Option<&Behind>),
     counted: (usize, usize),
     stoppable: bool,
-) -> Ended {
+) -> (Ended, Option<Seen>) {
     let Line { connection, shell, .. } = line;
     let batch = batch(steps).and(behind);
-    let mut follow = Follow { teller, run, steps, counted, began: Instant::now(), line: Vec::new() };
+    let mut follow =
+        Follow { teller, run, steps, counted, began: Instant::now(), ended: Instant::now(), line: Vec::new() };
     let mut tell = |part: &Part| follow.part(part);
     let answer = {
-        let acting = shell.run(&batch, &mut tell);
+        let acting = async {
+            match look {
+                None => shell.run(&batch, &mut tell).await.map(|results| (results, None)),
+                Some(look) => {
+                    let (results, seen) = shell.run_then(&batch, look.batch(), &mut tell).await?;
+                    Ok((results, Some(seen.map(|seen| look.machine(&seen)))))
+                }
+            }
+        };
         tokio::pin!(acting);
         let mut asked = !stoppable;
         loop {
@@ -75,10 +102,13 @@ async fn act(
         }
     };
     match answer {
-        Ok(results) => judge(&results, steps, run),
+        Ok((results, seen)) => {
+            let seen = seen.map(|machine| Seen { since: follow.ended, machine });
+            (judge(&results, steps, run), seen)
+        }
         Err(error) => {
             let index = error.progress().map_or(0, |progress| progress.ended.len());
-            Ended::Lost(index.min(steps.len().saturating_sub(1)), error)
+            (Ended::Lost(index.min(steps.len().saturating_sub(1)), error), None)
         }
     }
 }
@@ -128,11 +158,13 @@ struct Follow<'a> {
     steps: &'a [Step],
     counted: (usize, usize),
     began: Instant,
+    ended: Instant,
     line: Vec<u8>,
 }
 
 impl Follow<'_> {
     fn part(&mut self, part: &Part) {
+        self.ended = Instant::now();
         match part {
             Part::Begin { index } => {
                 self.began = Instant::now();

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use crate::shell::Mode;
 
@@ -95,8 +95,13 @@ impl Fake {
     pub fn shell(&self) -> HeldShell {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (output, input) = tokio::io::split(near);
-        tokio::spawn(serve(self.clone(), far));
+        tokio::spawn(self.clone().serve(far));
         HeldShell::over(output, input)
+    }
+
+    /// Answers one shell's batches over `stream` until that ends: for servers that stand in for many hosts.
+    pub async fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin) {
+        serve(self, stream).await;
     }
 
     fn answer(&self, asked: &Asked) -> Reply {
@@ -107,7 +112,7 @@ impl Fake {
     }
 }
 
-async fn serve(fake: Fake, mut stream: DuplexStream) {
+async fn serve(fake: Fake, mut stream: impl AsyncRead + AsyncWrite + Send + Unpin) {
     let mut pending = String::new();
     let mut sent = 0;
     let mut number = 1;
@@ -143,6 +148,8 @@ fn take_batch(text: &str, number: usize) -> Option<(Parsed, String)> {
         rest = after;
         if let Some(tail) = line.strip_prefix("{ bp_nonce=") {
             let nonce = tail.split(';').next()?.to_owned();
+            // Lanes that run side by side answer in the order of their calls.
+            calls.sort_by_key(|asked: &Asked| asked.index);
             return Some((Parsed { nonce, calls }, rest.to_owned()));
         }
         let words = shlex::split(line).unwrap_or_default();
@@ -178,7 +185,13 @@ fn logical_line(text: &str) -> Option<(&str, &str)> {
 }
 
 /// Answers one batch, call by call. Whether the link still stands.
-async fn answer(fake: &Fake, batch: &Parsed, number: usize, stream: &mut DuplexStream, sent: &mut usize) -> bool {
+async fn answer(
+    fake: &Fake,
+    batch: &Parsed,
+    number: usize,
+    stream: &mut (impl AsyncWrite + Unpin),
+    sent: &mut usize,
+) -> bool {
     let nonce = &batch.nonce;
     for asked in &batch.calls {
         let begin = format!("\0{nonce}:begin:{}\0", asked.index).into_bytes();
@@ -202,7 +215,12 @@ async fn answer(fake: &Fake, batch: &Parsed, number: usize, stream: &mut DuplexS
 }
 
 /// Whether the link still stands.
-async fn send(stream: &mut DuplexStream, mut piece: Vec<u8>, sent: &mut usize, fault: Option<Fault>) -> bool {
+async fn send(
+    stream: &mut (impl AsyncWrite + Unpin),
+    mut piece: Vec<u8>,
+    sent: &mut usize,
+    fault: Option<Fault>,
+) -> bool {
     let before = *sent;
     *sent += piece.len();
     match fault {

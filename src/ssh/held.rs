@@ -1,6 +1,7 @@
 //! The held shell: one `sh` for the whole of a connection. Batches go in, frames come out; a batch costs one round
 //! trip whatever the number of its calls.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
@@ -24,6 +25,8 @@ pub struct HeldShell {
     wire: Wire,
     nonce: Nonce,
     reader: Reader,
+    /// What has come and was not taken in yet: of a batch that was sent behind another.
+    parts: VecDeque<Part>,
     loaded: Vec<&'static str>,
     number: usize,
     errors: Vec<u8>,
@@ -46,6 +49,7 @@ impl HeldShell {
             wire,
             reader: Reader::new(&nonce),
             nonce,
+            parts: VecDeque::new(),
             loaded: Vec::new(),
             number: 0,
             errors: Vec::new(),
@@ -96,17 +100,53 @@ impl HeldShell {
         batch: &Batch,
         on: &mut (dyn FnMut(&Part) + Send),
     ) -> Result<Vec<FrameResult>, SessionError> {
+        let (number, script) = self.render(batch)?;
+        self.exchange(number, batch, script, on).await
+    }
+
+    /// The same for two batches in one exchange: `then` is sent behind `first` at once and runs when that is done,
+    /// whatever became of it. `on` is given the parts of `first` alone.
+    ///
+    /// Errors: as of [`HeldShell::run`] for `first`; what became of `then` is in the answer.
+    pub async fn run_then(
+        &mut self,
+        first: &Batch,
+        then: &Batch,
+        on: &mut (dyn FnMut(&Part) + Send),
+    ) -> Result<(Vec<FrameResult>, Result<Vec<FrameResult>, SessionError>), SessionError> {
+        let (number, script) = self.render(first)?;
+        let (after, behind) = self.render(then)?;
+        let first = self.exchange(number, first, script + &behind, on).await?;
+        Ok((first, self.answer(after, then, Instant::now(), &mut |_| {}).await))
+    }
+
+    /// Number and script of the next batch, with the libraries that the shell will not have by then.
+    fn render(&mut self, batch: &Batch) -> Result<(usize, String), SessionError> {
         if self.over {
             let why = "the shell has ended before".to_owned();
             return Err(SessionError::Lost { why, progress: Box::default() });
         }
-        // Whoever drops this future in the middle leaves answers behind that are not the next batch's.
-        self.over = true;
+        let script = batch.render(&self.nonce, self.number + 1, &self.loaded)?;
         self.number += 1;
-        let script = batch.render(&self.nonce, self.number, &self.loaded)?;
+        for library in batch.libraries() {
+            if !self.loaded.contains(&library.name) {
+                self.loaded.push(library.name);
+            }
+        }
+        tracing::trace!(script = batch.show(), "as it would be shown");
+        Ok((self.number, script))
+    }
+
+    async fn exchange(
+        &mut self,
+        number: usize,
+        batch: &Batch,
+        script: String,
+        on: &mut (dyn FnMut(&Part) + Send),
+    ) -> Result<Vec<FrameResult>, SessionError> {
         let begun = Instant::now();
         self.wire.send(script.clone().into_bytes());
-        let mut result = self.read(on).await;
+        let mut result = self.answer(number, batch, begun, on).await;
         if let Err(SessionError::NoShell { .. }) = &result
             && let Some(reopen) = self.reopen.take()
         {
@@ -114,25 +154,40 @@ impl HeldShell {
             self.wire = reopen(noise).await?;
             self.reader = Reader::new(&self.nonce);
             self.errors.clear();
+            self.parts.clear();
             self.wire.send(script.into_bytes());
-            result = self.read(on).await;
-        }
-        self.over = result.is_err();
-        let ended = result.as_ref().map(Vec::len).ok();
-        let took = begun.elapsed();
-        tracing::debug!(number = self.number, mode = ?batch.mode(), calls = batch.len(), ended, ?took, "a batch");
-        tracing::trace!(script = batch.show(), "as it would be shown");
-        for library in batch.libraries() {
-            if !self.loaded.contains(&library.name) {
-                self.loaded.push(library.name);
-            }
+            result = self.answer(number, batch, begun, on).await;
         }
         result
     }
 
-    async fn read(&mut self, on: &mut (dyn FnMut(&Part) + Send)) -> Result<Vec<FrameResult>, SessionError> {
+    async fn answer(
+        &mut self,
+        number: usize,
+        batch: &Batch,
+        begun: Instant,
+        on: &mut (dyn FnMut(&Part) + Send),
+    ) -> Result<Vec<FrameResult>, SessionError> {
+        // Whoever drops this future in the middle leaves answers behind that are not the next batch's.
+        self.over = true;
+        let result = self.read(number, on).await;
+        self.over = result.is_err();
+        let ended = result.as_ref().map(Vec::len).ok();
+        let took = begun.elapsed();
+        tracing::debug!(number, mode = ?batch.mode(), calls = batch.len(), ended, ?took, "a batch");
+        result
+    }
+
+    async fn read(
+        &mut self,
+        number: usize,
+        on: &mut (dyn FnMut(&Part) + Send),
+    ) -> Result<Vec<FrameResult>, SessionError> {
         let mut ended = Vec::new();
         loop {
+            if self.take(number, &mut ended, on) {
+                return Ok(ended);
+            }
             let heard = if self.answered {
                 self.wire.hear().await
             } else {
@@ -142,36 +197,28 @@ impl HeldShell {
                 }
             };
             match heard {
-                Heard::Out(bytes) => {
-                    let parts = self.reader.push(&bytes);
-                    match parts {
-                        Ok(parts) => {
-                            if self.take(parts, &mut ended, on) {
-                                return Ok(ended);
-                            }
-                        }
-                        Err(why) => return Err(self.bad_answer(why, ended)),
-                    }
-                }
+                Heard::Out(bytes) => match self.reader.push(&bytes) {
+                    Ok(parts) => self.parts.extend(parts),
+                    Err(why) => return Err(self.bad_answer(why, ended)),
+                },
                 Heard::Err(bytes) => self.keep_errors(&bytes),
                 Heard::End(ending) => return Err(self.failed(ending, ended)),
             }
         }
     }
 
-    /// Whether the batch is done.
-    fn take(&mut self, parts: Vec<Part>, ended: &mut Vec<FrameResult>, on: &mut (dyn FnMut(&Part) + Send)) -> bool {
-        let mut done = false;
-        for part in parts {
+    /// Whether the batch `number` is done. What came of the one behind it stays for that one.
+    fn take(&mut self, number: usize, ended: &mut Vec<FrameResult>, on: &mut (dyn FnMut(&Part) + Send)) -> bool {
+        while let Some(part) = self.parts.pop_front() {
             self.answered = true;
             on(&part);
             match part {
                 Part::End { index, status, body } => ended.push(FrameResult { index, status, body }),
-                Part::Done { number } => done |= number == self.number,
-                Part::Begin { .. } | Part::Output { .. } => {}
+                Part::Done { number: done } if done == number => return true,
+                Part::Done { .. } | Part::Begin { .. } | Part::Output { .. } => {}
             }
         }
-        done
+        false
     }
 
     fn keep_errors(&mut self, bytes: &[u8]) {

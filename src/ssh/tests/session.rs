@@ -36,6 +36,37 @@ async fn a_big_answer_is_taken_in_and_comes_in_parts() {
 }
 
 #[tokio::test]
+async fn a_batch_that_is_sent_behind_another_runs_whatever_became_of_that() {
+    let bodies = |frames: &[crate::ssh::FrameResult]| frames.iter().map(|f| f.body.clone()).collect::<Vec<_>>();
+    for mut shell in [
+        local::shell().unwrap(),
+        Fake::new(|asked| match asked.function.as_str() {
+            "play_status" => Reply { status: asked.args[0].parse().unwrap(), body: Vec::new() },
+            _ => Reply::fields(&asked.args),
+        })
+        .shell(),
+    ] {
+        let calls = ["0", "7", "0"].map(|status| Call::new(&PLAY, "play_status").arg(status)).to_vec();
+        let (failing, mut told) = (Batch::new(Mode::Act, calls), 0);
+        let (first, then) = shell
+            .run_then(&failing, &say(&["behind"]), &mut |part| told += usize::from(matches!(part, Part::End { .. })))
+            .await
+            .unwrap();
+        assert_eq!(first.iter().map(|f| f.status).collect::<Vec<_>>(), [0, 7]);
+        assert_eq!(bodies(&then.unwrap()), [b"behind\0"]);
+        assert_eq!(told, 2, "what follows is not told as a part of the first");
+        let (first, then) = shell.run_then(&say(&["one"]), &three(), &mut |_| {}).await.unwrap();
+        assert_eq!((bodies(&first), then.unwrap().len()), (vec![b"one\0".to_vec()], 3));
+        assert_eq!(run(&mut shell, &say(&["on"])).await.unwrap()[0].body, b"on\0");
+    }
+    let mut shell = local::shell().unwrap();
+    let dies = Batch::new(Mode::Probe, vec![Call::new(&PLAY, "play_die")]);
+    let (first, then) = shell.run_then(&say(&["kept"]), &dies, &mut |_| {}).await.unwrap();
+    assert_eq!(bodies(&first), [b"kept\0"], "what was done is known, though the shell died behind it");
+    assert!(matches!(then, Err(SessionError::ShellEnded { .. })));
+}
+
+#[tokio::test]
 async fn a_shell_that_dies_says_which_frames_ended() {
     let mut shell = local::shell().unwrap();
     let calls = vec![Call::new(&PLAY, "play_say").arg("a"), Call::new(&PLAY, "play_die")];
