@@ -12,18 +12,18 @@ use super::docker::Bench;
 
 const TASKS: [(&str, &str); 5] = [
     ("packages", "install = [\"ufw\", \"nftables\", \"busybox-static\"]\n"),
-    ("ufw", "rules = [{ allow = \"80/tcp\" }]\n"),
+    ("ufw", "rules = [{ allow = \"80,443/tcp\" }]\n"),
     ("docker_engine", "source = \"distribution\"\n"),
     // Without it Docker of these releases leads IPv6 through a program of its own, which ufw sees.
     ("docker_daemon", "settings = { experimental = true, ip6tables = true }\n"),
-    ("docker_firewall", "rules = [{ allow = \"80/tcp\", comment = \"web\" }]\n"),
+    ("docker_firewall", "rules = [{ allow = \"80,443/tcp\", comment = \"web\" }]\n"),
 ];
 
 /// A network that only these boxes have (RFC 2544), so that a way to it leads nowhere else.
 const NETWORK: &str = "198.18.77.0/24";
 
 /// Two services behind port 80 of their containers, of which the firewall knows one.
-const SERVE: &str = "docker run -d --name web --network app -p 80:80 example httpd -f -p 80 -h /data >/dev/null && \
+const SERVE: &str = "docker run -d --name web --network app -p 80:80 -p 443:80 example httpd -f -p 80 -h /data >/dev/null && \
     docker run -d --name db --network app -p 5432:80 example httpd -f -p 80 -h /data >/dev/null && \
     docker run -d --name own --network app -p 127.0.0.1:9000:80 example httpd -f -p 80 -h /data >/dev/null";
 
@@ -107,7 +107,7 @@ fn containers_reach_what_they_did(bench: &Bench) {
 /// takes IPv6, and that obeys ufw.
 #[track_caller]
 fn is_open_past_ufw(bench: &Bench, legacy: bool) {
-    bench.is_open_from_outside(&[80], &[], "ufw alone");
+    bench.is_open_from_outside(&[80, 443], &[], "ufw alone");
     let [v4, v6] = bench.addresses();
     assert!(answers(v4, 5432), "ufw alone closes a published port");
     assert!(legacy || answers(v6, 5432), "ufw alone closes a published port on IPv6");
@@ -152,7 +152,7 @@ fn published_ports_obey(suite: Suite, legacy: bool) {
 
     bench.tasks.push(firewall);
     bench.settles();
-    bench.is_open_from_outside(&[80], &[5432, 9000], "the rules were set");
+    bench.is_open_from_outside(&[80, 443], &[5432, 9000], "the rules were set");
     containers_reach_what_they_did(&bench);
     {
         let _straight = Straight::to_containers_of(&bench);
@@ -162,16 +162,16 @@ fn published_ports_obey(suite: Suite, legacy: bool) {
     for line in ["systemctl restart docker", "ufw reload", "ufw --force disable && ufw --force enable"] {
         bench.inside(line);
         bench.inside("docker start web db own");
-        bench.is_open_from_outside(&[80], &[5432, 9000], line);
+        bench.is_open_from_outside(&[80, 443], &[5432, 9000], line);
     }
     // Somebody flushes what ufw and Docker have in common: ufw's part is missed and built anew.
     bench.repairs("iptables -F FORWARD; ip6tables -F FORWARD; systemctl restart docker", &["ufw"]);
     bench.inside("docker start web db own");
-    bench.is_open_from_outside(&[80], &[5432, 9000], "a flush");
+    bench.is_open_from_outside(&[80, 443], &[5432, 9000], "a flush");
     // A deploy: other containers, which get other addresses.
     bench.inside("docker rm -f web db own && docker run -d --name taken --network app example sleep 100000");
     bench.inside(SERVE);
-    bench.is_open_from_outside(&[80], &[5432, 9000], "a deploy");
+    bench.is_open_from_outside(&[80, 443], &[5432, 9000], "a deploy");
     containers_reach_what_they_did(&bench);
 
     bench.repairs("nft delete table inet bedplate_docker", &["docker_firewall"]);
@@ -181,7 +181,7 @@ fn published_ports_obey(suite: Suite, legacy: bool) {
     bench.inside("docker update --restart unless-stopped web db own");
     bench.sandbox.reboot().expect("the box comes back");
     bench.inside("timeout 60 systemctl is-system-running --wait >/dev/null || true");
-    bench.is_open_from_outside(&[80], &[5432, 9000], "a reboot");
+    bench.is_open_from_outside(&[80, 443], &[5432, 9000], "a reboot");
     assert_eq!(bench.check().exits(Exit::Done).open(), []);
 
     metadata_is_closed_to_containers_alone(&mut bench);
