@@ -1,8 +1,6 @@
 //! Copies trees from the old host to the new one: rsync of the new host pulls, over a key that is lent for one login, or
 //! through this machine. What is copied, and when, is decided elsewhere.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::side::{Side, Trouble, time};
@@ -81,6 +79,10 @@ impl Trip<'_> {
             Pass::Look => ["--dry-run", "--itemize-changes"].into_iter().for_each(&mut add),
             Pass::Whole => ["--checksum", "--info=progress2"].into_iter().for_each(&mut add),
             Pass::Live | Pass::Final => add("--info=progress2"),
+        }
+        if pass != Pass::Whole {
+            // Half an hour without a byte is no slow disk. Where every file is summed up it may be.
+            add("--timeout=1800");
         }
         if manner.compress {
             add("--compress");
@@ -294,20 +296,31 @@ impl<'a> Copier<'a> {
 
 /// Carries the words of both rsyncs. Errors: why it ended too early.
 async fn relay(old: Connection, new: Connection, words: Vec<String>) -> Result<(), String> {
-    let said = |said: Vec<u8>| printable_lines(&said).join(" ");
-    let sender = old.pipe().await.map_err(|error| error.to_string())?.begin(&words).await.map_err(said)?;
+    let sender = match begin(&old, &words).await {
+        Ok(sender) => sender,
+        Err(why) => {
+            // The new host's rsync waits for the other ends of its pipes; it is not to wait for ever.
+            let _ = begin(&new, &script("free")).await;
+            return Err(why);
+        }
+    };
     // One command with both pipes: what the new host's rsync says comes out, what it is to hear goes in.
-    let script = format!("cat {PIPES}/up </dev/null & cat >{PIPES}/down; wait");
-    let ends = ["sh".to_owned(), "-c".to_owned(), script];
-    let receiver = new.pipe().await.map_err(|error| error.to_string())?.begin(&ends).await.map_err(said)?;
-    let passed = Arc::new(AtomicU64::new(0));
-    let (one, other) = pipe::join(sender, receiver, |bytes| {
-        passed.fetch_add(bytes as u64, Ordering::Relaxed);
-    })
-    .await;
-    tracing::debug!(bytes = passed.load(Ordering::Relaxed), "carried");
+    let receiver = begin(&new, &script("ends")).await?;
+    let mut passed = 0;
+    let (one, other) = pipe::join(sender, receiver, |bytes| passed += bytes).await;
+    tracing::debug!(bytes = passed, "carried");
     ended(one)?;
     ended(other)
+}
+
+/// One of the commands that `copy_pipes` has left.
+fn script(name: &str) -> Vec<String> {
+    vec!["sh".to_owned(), format!("{PIPES}/{name}")]
+}
+
+async fn begin(connection: &Connection, words: &[String]) -> Result<pipe::Streams, String> {
+    let pipe = connection.pipe().await.map_err(|error| error.to_string())?;
+    pipe.begin(words).await.map_err(|said| printable_lines(&said).join(" "))
 }
 
 fn ended(piped: Piped) -> Result<(), String> {

@@ -87,12 +87,16 @@ copy_reaches() {
 		-o UserKnownHostsFile="$copy_dir/known_hosts" -o ConnectTimeout=8 $1 "$2" </dev/null
 }
 
-# copy_pipes: two pipes and a command that stands in the place of ssh: what rsync says goes into one, what it is to hear
-# comes out of the other.
+# copy_pipes: two pipes, and three commands on them. `pipes` stands in the place of ssh: what rsync says goes into one, what
+# it is to hear comes out of the other; if that breaks, nothing is waited for. `ends` has the other ends. `free` lets go
+# whoever waits for them.
 copy_pipes() {
 	rm -f "$copy_dir/up" "$copy_dir/down"
 	mkfifo "$copy_dir/up" "$copy_dir/down" || exit 1
-	printf '#!/bin/sh\ncat <%s/down &\ncat >%s/up\nwait\n' "$copy_dir" "$copy_dir" >"$copy_dir/pipes"
+	# shellcheck disable=SC2016 # for the script that is written
+	printf '(cat <%s/down || kill "$$") &\ncat >%s/up\nwait\n' "$copy_dir" "$copy_dir" >"$copy_dir/pipes" || exit 1
+	printf 'cat %s/up </dev/null &\ncat >%s/down\nwait\n' "$copy_dir" "$copy_dir" >"$copy_dir/ends" || exit 1
+	printf ': <>%s/up\n: <>%s/down\n' "$copy_dir" "$copy_dir" >"$copy_dir/free"
 }
 
 # copy_parent PATH: makes the folders above a path.
@@ -107,6 +111,8 @@ copy_pull() {
 	shift
 	if [ "$copy_shell" = pipes ]; then
 		copy_way="/bin/sh $copy_dir/pipes"
+		# What stands in for ssh can not write to what refuses to wait.
+		set -- --blocking-io "$@"
 	else
 		copy_way="ssh -F none -i $copy_dir/key -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes"
 		copy_way="$copy_way -o UserKnownHostsFile=$copy_dir/known_hosts -o ConnectTimeout=15 -o ServerAliveInterval=15"
@@ -116,8 +122,7 @@ copy_pull() {
 	rsync -e "$copy_way" "$@" || copy_status=$?
 	if [ "$copy_shell" = pipes ] && [ "$copy_status" != 0 ]; then
 		# Whoever waits for the other end of a pipe would wait for ever.
-		: <>"$copy_dir/up"
-		: <>"$copy_dir/down"
+		sh "$copy_dir/free"
 	fi
 	return "$copy_status"
 }

@@ -122,6 +122,10 @@ impl Both<'_> {
         let files: u64 = looked.iter().map(|(old, _)| old.entries).sum();
         let bytes: u64 = looked.iter().map(|(old, _)| old.bytes).sum();
         self.end(format!("summed up {files} entries, {}, on both hosts", size(bytes)), begun).await;
+        if looked.iter().any(|(_, new)| !new.databases.is_empty()) {
+            // While the app serves: later it would wait for it.
+            self.sqlite().await?;
+        }
         Ok(())
     }
 
@@ -245,13 +249,17 @@ impl Both<'_> {
         self.whole(&databases).await
     }
 
+    async fn sqlite(&mut self) -> Result<(), Trouble> {
+        let sqlite = Call::new(&COPY, "copy_package").arg("sqlite3").arg("sqlite3");
+        self.new.act("installing sqlite3", sqlite).await.map(|_| ())
+    }
+
     /// Whether SQLite finds every database whole.
     async fn whole(&mut self, databases: &[String]) -> Result<(), Trouble> {
         if databases.is_empty() {
             return Ok(());
         }
-        let sqlite = Call::new(&COPY, "copy_package").arg("sqlite3").arg("sqlite3");
-        self.new.act("installing sqlite3", sqlite).await?;
+        self.sqlite().await?;
         let broken = manifest::broken(self.new, databases).await?;
         if broken.is_empty() {
             self.new.note(format!("SQLite finds {} whole", counted(databases.len(), "database"))).await;

@@ -42,18 +42,19 @@ impl Pipe {
     /// Whether a shell answers; if not, all that was said instead.
     pub(super) async fn answers(&mut self) -> Result<(), Vec<u8>> {
         self.wire.send(b"echo bedplate-pipe\n".to_vec());
-        self.until_here().await
+        self.until_here().await.map(|_| ())
     }
 
-    async fn until_here(&mut self) -> Result<(), Vec<u8>> {
+    /// Hears up to the shell's word, and gives what came right behind it. Errors: all that was said instead.
+    async fn until_here(&mut self) -> Result<Vec<u8>, Vec<u8>> {
         let (mut out, mut said) = (Vec::new(), Vec::new());
         loop {
             match self.wire.hear().await {
                 Heard::Out(bytes) => {
                     out.extend_from_slice(&bytes);
                     said.extend(bytes);
-                    if out.ends_with(HERE) {
-                        return Ok(());
+                    if let Some(at) = out.windows(HERE.len()).position(|part| part == HERE) {
+                        return Ok(out.split_off(at + HERE.len()));
                     }
                 }
                 Heard::Err(bytes) => said.extend(bytes),
@@ -72,9 +73,10 @@ impl Pipe {
         let words = quoted.map_err(|error| error.to_string().into_bytes())?.join(" ");
         // The shell has read no further than its line when the word comes, so what is sent then is the command's.
         self.wire.send(format!("LC_ALL=C; export LC_ALL; umask 077; echo bedplate-pipe; exec {words}\n").into_bytes());
-        self.until_here().await?;
+        // A command that speaks first may be heard along with it.
+        let early = self.until_here().await?;
         let pressure = self.wire.pressure();
-        Ok(Streams { wire: self.wire, pressure, errors: Vec::new() })
+        Ok(Streams { wire: self.wire, pressure, early, errors: Vec::new() })
     }
 }
 
@@ -82,12 +84,17 @@ impl Pipe {
 pub struct Streams {
     wire: Wire,
     pressure: Pressure,
+    /// Output that was heard already.
+    early: Vec<u8>,
     errors: Vec<u8>,
 }
 
 impl Streams {
     /// The next piece of output. Not to be asked again after the end.
     pub async fn next(&mut self) -> Piece {
+        if !self.early.is_empty() {
+            return Piece::Bytes(std::mem::take(&mut self.early));
+        }
         loop {
             match self.wire.hear().await {
                 Heard::Out(bytes) => return Piece::Bytes(bytes),
@@ -154,5 +161,57 @@ pub async fn join(mut one: Streams, mut other: Streams, mut passed: impl FnMut(u
         if let (Some(one), Some(other)) = (&ended_one, &ended_other) {
             return (one.clone(), other.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ssh::Connection;
+
+    async fn command(words: &[&str]) -> Streams {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        Connection::local().pipe().await.unwrap().begin(&words).await.unwrap()
+    }
+
+    async fn all(streams: &mut Streams) -> (Vec<u8>, Piped) {
+        let mut out = Vec::new();
+        loop {
+            match streams.next().await {
+                Piece::Bytes(bytes) => out.extend(bytes),
+                Piece::End(end) => return (out, end),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_that_speaks_first_is_heard_from_its_first_byte() {
+        for _ in 0..50 {
+            let mut streams = command(&["echo", "a b"]).await;
+            assert_eq!(all(&mut streams).await.0, b"a b\n");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_comes_through_whatever_it_holds() {
+        let mut streams = command(&["cat"]).await;
+        let sent: Vec<u8> = (0..=255u8).cycle().take(300_000).collect();
+        streams.send(sent.clone()).await;
+        streams.finish();
+        let (heard, end) = all(&mut streams).await;
+        assert!(heard == sent, "{} bytes of {}", heard.len(), sent.len());
+        assert_ne!(end.status, Some(1));
+    }
+
+    #[tokio::test]
+    async fn two_commands_that_both_speak_much_do_not_wait_for_each_other() {
+        // Each says more than anything in between holds before it hears the other.
+        let script = "head -c 9000000 /dev/zero & head -c 9000000 >/dev/null; wait";
+        let (one, other) = (command(&["sh", "-c", script]).await, command(&["sh", "-c", script]).await);
+        let mut passed = 0;
+        let joined =
+            tokio::time::timeout(std::time::Duration::from_secs(60), join(one, other, |bytes| passed += bytes));
+        joined.await.expect("they stand still");
+        assert_eq!(passed, 18_000_000);
     }
 }
