@@ -15,6 +15,7 @@ mod fleet;
 mod fresh;
 mod goals;
 mod many;
+mod moving;
 mod page;
 mod peers;
 mod repair;
@@ -75,6 +76,15 @@ fn hundreds_of_hosts_in_one_run() {
 }
 
 #[test]
+#[ignore = "alone compares a move's copies with rsync's by hand; a benchmark of some minutes, to be read with a release build"]
+fn what_a_move_costs() {
+    tools::need("time", "time");
+    let (mut page, mut goals) = (Page::new(), goals::Goals::default());
+    moving::measure(Size::wanted(), &mut page, &mut goals);
+    goals.say();
+}
+
+#[test]
 #[ignore = "a benchmark of some ten minutes, to be read with a release build"]
 fn what_it_costs() {
     tools::need("time", "time");
@@ -96,6 +106,7 @@ fn what_it_costs() {
     let replies = simulated::Replies::record(&rig.boxes[0]);
     drop(rig);
     simulated::measure(size, replies, &mut page, &mut goals);
+    moving::measure(size, &mut page, &mut goals);
     many::measure(size, &mut page, &mut goals);
     page.finish(&goals, size.fresh > 0);
     goals.say();
