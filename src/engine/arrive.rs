@@ -305,4 +305,30 @@ mod tests {
         let (place, knocked) = comes_in(("root", 22), "users = [\"ann\"]\n", 22, "ann").await;
         assert_eq!((place, knocked.len()), (None, 1));
     }
+
+    #[tokio::test]
+    async fn what_is_seen_while_another_run_holds_the_lock_counts_for_nothing() {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = asked.clone();
+        let connector = Connector::scripted(move |_| {
+            let log = log.clone();
+            Ok(Connection::fake(Fake::new(move |asked| {
+                log.lock().unwrap().push(asked.function.clone());
+                let owner = r#"{"name":"ann@laptop","process":7,"since":"noon"}"#;
+                match asked.function.as_str() {
+                    "host_lock" => Reply::failure(76, owner),
+                    _ => Reply::default(),
+                }
+            })))
+        });
+        let (run, _events) = testing::run(connector);
+        let target = Target::new(HostName::new("box").unwrap(), "root");
+        let work = Work::new(Job { target, tasks: Vec::new(), playbooks: Digest::of("") }, &run);
+        let mut line = work.come_in().await.unwrap();
+        let stop = work.first_look(&mut line).await.unwrap_err();
+        assert_eq!(stop.exit, Exit::HostBusy);
+        assert!(stop.failure.what.contains("ann@laptop (process 7) since noon"), "{}", stop.failure.what);
+        let asked = asked.lock().unwrap();
+        assert_eq!(asked.first().map(String::as_str), Some("host_lock"), "the lock goes first: {asked:?}");
+    }
 }

@@ -4,7 +4,7 @@
 //! Everything that is compared runs in turn, round by round, and what counts are the ratios within a round: what else the
 //! machine does meets all of them. Host keys are checked, the guard is armed and the final look is taken, as always.
 //!
-//! `cargo test --release --test bench -- --ignored --nocapture` runs it and writes `tests/bench/RESULTS.md`. It can be told,
+//! `cargo test --release --test bench -- --ignored --nocapture what_it_costs` runs it and writes `tests/bench/RESULTS.md`. It can be told,
 //! by the environment: `BEDPLATE_BENCH=short` (a minute or two, no page), `BEDPLATE_BENCH_HOSTS=8` (fewer boxes than 32), and
 //! `BEDPLATE_PEERS` (a folder with `ansible/site.yml` and `pyinfra/deploy.py` of the same state).
 
@@ -26,6 +26,7 @@ mod steady;
 mod tools;
 
 use std::io::Write as _;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use page::Page;
 
@@ -55,6 +56,14 @@ impl Size {
     }
 }
 
+/// Measurements run one at a time, whatever the harness does.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    // One that failed says nothing of the next.
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Says how far it is, past the harness, which keeps what passing tests print to itself.
 pub(crate) fn say(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
@@ -63,6 +72,7 @@ pub(crate) fn say(text: &str) {
 #[test]
 #[ignore = "alone shows that a run over hundreds of hosts is whole, small and told in one page; boots a box first"]
 fn hundreds_of_hosts_in_one_run() {
+    let _alone = alone();
     tools::need("time", "time");
     let size = Size { simulated: 300, ..Size::wanted() };
     let (mut page, mut goals) = (Page::new(), goals::Goals::default());
@@ -87,6 +97,7 @@ fn what_a_move_costs() {
 #[test]
 #[ignore = "a benchmark of some ten minutes, to be read with a release build"]
 fn what_it_costs() {
+    let _alone = alone();
     tools::need("time", "time");
     let size = Size::wanted();
     let optimised = !cfg!(debug_assertions);

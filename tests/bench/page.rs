@@ -58,7 +58,7 @@ impl Page {
     /// Writes the page where it is kept, unless it was a short run.
     pub(crate) fn finish(self, goals: &Goals, whole: bool) {
         let text = format!(
-            "# What bedplate costs\n\nWritten by `cargo test --release --test bench -- --ignored`. Medians; what is compared ran in turn, \
+            "# What bedplate costs\n\nWritten by `cargo test --release --test bench -- --ignored what_it_costs`. Medians; what is compared ran in turn, \
              and a ratio is the\nmedian of the ratios within a round. Times and peak memory are of the commanding side, of the \
              largest process where there\nare several. The relay delays bytes, not the opening of a TCP connection, for \
              everyone alike.\n\n{}\n## Aims\n\n{}{}",
