@@ -216,6 +216,11 @@ impl Batch {
         self.mode
     }
 
+    /// Whether one of its arguments is a secret.
+    pub fn has_secrets(&self) -> bool {
+        self.calls.iter().any(|call| call.args.iter().any(|arg| matches!(arg, Arg::Secret(_))))
+    }
+
     /// The libraries that its calls need, each once, needed ones first; the prelude is always the first.
     pub fn libraries(&self) -> Vec<&'static Library> {
         let mut libraries = vec![&PRELUDE];

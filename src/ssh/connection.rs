@@ -228,10 +228,7 @@ impl Remote {
     }
 
     async fn request(&self, command: &str) -> Result<Channel<Msg>, SessionError> {
-        let channel = self.open().await?;
-        let requested = channel.exec(true, command).await;
-        requested.map_err(|error| SessionError::Lost { why: explain(&error), progress: Box::default() })?;
-        Ok(channel)
+        requested(self.open().await?, command).await
     }
 
     async fn pipe(self: &Arc<Self>) -> Result<Pipe, SessionError> {
@@ -250,7 +247,10 @@ impl Remote {
 
     async fn shell(self: &Arc<Self>) -> Result<HeldShell, SessionError> {
         if self.target.become_root == Become::Never || self.target.user == "root" {
-            return Ok(HeldShell::new(self.start("sh").await?));
+            let (channel, reason) = (self.open().await?, self.reason.clone());
+            return Ok(HeldShell::begun_by(Box::new(move |command| {
+                Box::pin(async move { Ok(Wire::over_channel(requested(channel, &command).await?, reason)) })
+            })));
         }
         let held = HeldShell::new(self.start(sudo::WITHOUT_PASSWORD).await?);
         let remote = self.clone();
@@ -286,6 +286,13 @@ impl Remote {
         }
         entered.map_err(sudo::as_session)
     }
+}
+
+/// Requests a command on a session that is open, without waiting for the answer.
+async fn requested(channel: Channel<Msg>, command: &str) -> Result<Channel<Msg>, SessionError> {
+    let requested = channel.exec(true, command).await;
+    requested.map_err(|error| SessionError::Lost { why: explain(&error), progress: Box::default() })?;
+    Ok(channel)
 }
 
 async fn collect(mut wire: Wire, stdin: &[u8]) -> Result<Output, SessionError> {

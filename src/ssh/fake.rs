@@ -95,13 +95,14 @@ impl Fake {
     pub fn shell(&self) -> HeldShell {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let (output, input) = tokio::io::split(near);
-        tokio::spawn(self.clone().serve(far));
+        tokio::spawn(serve(self.clone(), String::new(), far));
         HeldShell::over(output, input)
     }
 
-    /// Answers one shell's batches over `stream` until that ends: for servers that stand in for many hosts.
-    pub async fn serve(self, stream: impl AsyncRead + AsyncWrite + Send + Unpin) {
-        serve(self, stream).await;
+    /// Answers the batches of one shell, which `command` began, over `stream` until that ends: for servers that stand in
+    /// for many hosts.
+    pub async fn serve(self, command: &str, stream: impl AsyncRead + AsyncWrite + Send + Unpin) {
+        serve(self, within(command), stream).await;
     }
 
     fn answer(&self, asked: &Asked) -> Reply {
@@ -112,8 +113,15 @@ impl Fake {
     }
 }
 
-async fn serve(fake: Fake, mut stream: impl AsyncRead + AsyncWrite + Send + Unpin) {
-    let mut pending = String::new();
+/// The script that a command carries; nothing where it is a bare `sh`.
+fn within(command: &str) -> String {
+    use base64::Engine as _;
+    let word = command.strip_suffix('\'').and_then(|command| command.rsplit('\'').next()).unwrap_or_default();
+    let script = base64::engine::general_purpose::STANDARD.decode(word).unwrap_or_default();
+    String::from_utf8_lossy(&script).into_owned()
+}
+
+async fn serve(fake: Fake, mut pending: String, mut stream: impl AsyncRead + AsyncWrite + Send + Unpin) {
     let mut sent = 0;
     let mut number = 1;
     let mut buffer = vec![0; 64 * 1024];

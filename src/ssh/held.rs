@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
 use futures::future::BoxFuture;
 
 use crate::shell::frame::{BadFrame, Part, Reader};
@@ -20,6 +21,22 @@ const FIRST_ANSWER: Duration = Duration::from_secs(60);
 /// Opens another wire to a root shell when the first one ended because sudo wants a password.
 pub(super) type Reopen = Box<dyn FnOnce(Vec<u8>) -> BoxFuture<'static, Result<Wire, SessionError>> + Send + Sync>;
 
+/// Starts the command that it is given on a session that is open already.
+pub(super) type Begin = Box<dyn FnOnce(String) -> BoxFuture<'static, Result<Wire, SessionError>> + Send + Sync>;
+
+/// Longest command that carries a script: Linux takes arguments of 128 KiB.
+const LONGEST: usize = 120_000;
+
+/// A command that runs `script` and is a shell for more behind it. sshd lets no input follow before the command has
+/// begun, so a script within the command saves a round trip. Any login shell reads it: it is one quoted constant, and
+/// one word without anything special. `None`: it is too long.
+fn with_script(script: &str) -> Option<String> {
+    let word = base64::engine::general_purpose::STANDARD.encode(script);
+    // What was defined goes with the shell that ends here; what it holds open (the lock) stays open.
+    let shell = "command -v base64 >/dev/null || exit 127; eval \"$(printf %s \"$0\" | base64 -d)\"; exec sh";
+    (word.len() < LONGEST).then(|| format!("sh -c '{shell}' '{word}'"))
+}
+
 /// A shell that stays. Nothing can come between two batches: `run` takes it mutably.
 pub struct HeldShell {
     wire: Wire,
@@ -33,6 +50,8 @@ pub struct HeldShell {
     answered: bool,
     first_answer: Duration,
     reopen: Option<Reopen>,
+    /// Set while no command was requested yet.
+    begin: Option<Begin>,
     over: bool,
 }
 
@@ -56,8 +75,14 @@ impl HeldShell {
             answered: false,
             first_answer: FIRST_ANSWER,
             reopen: None,
+            begin: None,
             over: false,
         }
+    }
+
+    /// A shell that `begin` starts together with its first batch.
+    pub(super) fn begun_by(begin: Begin) -> Self {
+        Self { begin: Some(begin), ..Self::new(Wire::none()) }
     }
 
     pub(super) fn or_reopen(mut self, reopen: Reopen) -> Self {
@@ -101,7 +126,7 @@ impl HeldShell {
         on: &mut (dyn FnMut(&Part) + Send),
     ) -> Result<Vec<FrameResult>, SessionError> {
         let (number, script) = self.render(batch)?;
-        self.exchange(number, batch, script, on).await
+        self.exchange(number, batch, script, batch.has_secrets(), on).await
     }
 
     /// The same for two batches in one exchange: `then` is sent behind `first` at once and runs when that is done,
@@ -116,7 +141,8 @@ impl HeldShell {
     ) -> Result<(Vec<FrameResult>, Result<Vec<FrameResult>, SessionError>), SessionError> {
         let (number, script) = self.render(first)?;
         let (after, behind) = self.render(then)?;
-        let first = self.exchange(number, first, script + &behind, on).await?;
+        let secret = first.has_secrets() || then.has_secrets();
+        let first = self.exchange(number, first, script + &behind, secret, on).await?;
         Ok((first, self.answer(after, then, Instant::now(), &mut |_| {}).await))
     }
 
@@ -142,10 +168,27 @@ impl HeldShell {
         number: usize,
         batch: &Batch,
         script: String,
+        secret: bool,
         on: &mut (dyn FnMut(&Part) + Send),
     ) -> Result<Vec<FrameResult>, SessionError> {
         let begun = Instant::now();
-        self.wire.send(script.clone().into_bytes());
+        match self.begin.take() {
+            None => self.wire.send(script.clone().into_bytes()),
+            Some(begin) => {
+                self.over = true;
+                // Commands show in lists of processes: secrets go by standard input alone.
+                match with_script(&script).filter(|_| !secret) {
+                    Some(command) => {
+                        self.wire = begin(command).await?;
+                        self.loaded.clear();
+                    }
+                    None => {
+                        self.wire = begin("sh".to_owned()).await?;
+                        self.wire.send(script.clone().into_bytes());
+                    }
+                }
+            }
+        }
         let mut result = self.answer(number, batch, begun, on).await;
         if let Err(SessionError::NoShell { .. }) = &result
             && let Some(reopen) = self.reopen.take()

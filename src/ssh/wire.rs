@@ -114,6 +114,11 @@ impl Wire {
         }
     }
 
+    /// A wire to nothing, which has ended.
+    pub(crate) fn none() -> Self {
+        parts().0
+    }
+
     /// A wire over an SSH channel on which a command has been requested.
     pub(crate) fn over_channel(channel: Channel<Msg>, reason: Reason) -> Self {
         let (read, write) = channel.split();

@@ -108,10 +108,12 @@ impl Handler for Guest {
     }
 
     async fn exec_request(&mut self, id: ChannelId, command: &[u8], session: &mut Session) -> Result<(), russh::Error> {
-        assert_eq!(command, b"sh", "{}", printable(command));
+        let command = String::from_utf8_lossy(command).into_owned();
+        assert!(command.starts_with("sh"), "{}", printable(command.as_bytes()));
         session.channel_success(id)?;
         if let Some(channel) = self.channels.remove(&id) {
-            tokio::spawn(self.fake.clone().serve(channel.into_stream()));
+            let fake = self.fake.clone();
+            tokio::spawn(async move { fake.serve(&command, channel.into_stream()).await });
         }
         Ok(())
     }
