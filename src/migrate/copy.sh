@@ -88,13 +88,13 @@ copy_reaches() {
 }
 
 # copy_pipes: two pipes, and three commands on them. `pipes` stands in the place of ssh: what rsync says goes into one, what
-# it is to hear comes out of the other; if that breaks, nothing is waited for. `ends` has the other ends. `free` lets go
-# whoever waits for them.
+# it is to hear comes out of the other, and when that is over, all is: rsync waits for its end. `ends` has the other ends.
+# `free` lets go whoever waits for them.
 copy_pipes() {
 	rm -f "$copy_dir/up" "$copy_dir/down"
 	mkfifo "$copy_dir/up" "$copy_dir/down" || exit 1
 	# shellcheck disable=SC2016 # for the script that is written
-	printf '(cat <%s/down || kill "$$") &\ncat >%s/up\nwait\n' "$copy_dir" "$copy_dir" >"$copy_dir/pipes" || exit 1
+	printf 'exec 3<&0 </dev/null\ncat <&3 >%s/up &\nexec 3<&-\ncat <%s/down\nstatus=$?\nkill "$!"\nexit "$status"\n' "$copy_dir" "$copy_dir" >"$copy_dir/pipes" || exit 1
 	printf 'cat %s/up </dev/null &\ncat >%s/down\nwait\n' "$copy_dir" "$copy_dir" >"$copy_dir/ends" || exit 1
 	printf ': <>%s/up\n: <>%s/down\n' "$copy_dir" "$copy_dir" >"$copy_dir/free"
 }
