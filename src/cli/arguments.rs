@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+mod backup;
 mod migrate;
 
+pub use backup::{Backup, Restore};
 pub use migrate::Migrate;
 
 use crate::engine::{self, rollout::BatchSize};
@@ -86,6 +88,10 @@ pub enum Command {
     Handoff(Handoff),
     /// Move to another server with the data: prepare it, copy while the app serves, stop, copy the rest, deploy there.
     Migrate(Migrate),
+    /// Take the data of a host into a folder here, proved file by file, while the app goes on.
+    Backup(Backup),
+    /// Put a backup into a host, beside what is there, and exchange both.
+    Restore(Restore),
     /// Show what is true of a host.
     Facts(Facts),
     /// Tell what a resource takes, what a variable is for, what a playbook does.

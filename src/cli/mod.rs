@@ -14,6 +14,7 @@ use crate::report;
 
 mod apply;
 pub mod arguments;
+mod backup;
 mod check;
 mod demo;
 mod explain;
@@ -30,6 +31,7 @@ mod prepare;
 mod prompt;
 mod ready;
 mod replay;
+mod restore;
 mod sandbox;
 mod undo;
 
@@ -68,6 +70,8 @@ fn dispatch(arguments: &Arguments) -> Result<u8, Failed> {
         // The deployer's own number may be any.
         Command::Handoff(command) => return handoff::run(command, output),
         Command::Migrate(command) => return migrate::run(command, output),
+        Command::Backup(command) => backup::run(command, output),
+        Command::Restore(command) => restore::run(command, output),
         Command::Check(command) => check::run(command, output),
         Command::Apply(command) => apply::run(command, output),
         Command::Ready(command) => ready::run(command, output),

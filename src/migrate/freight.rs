@@ -352,7 +352,7 @@ pub fn freight(old: &Survey, candidates: Vec<Candidate>, found: &[Found], mut le
 }
 
 /// Which containers must stand still.
-fn stops(old: &Survey, freight: &mut Freight) {
+pub(super) fn stops(old: &Survey, freight: &mut Freight) {
     let roots: Vec<&str> = freight.roots.iter().map(|root| root.from.as_str()).collect();
     let volumes: BTreeSet<&str> = freight
         .roots

@@ -7,7 +7,7 @@ use super::survey::{self, Sort, Survey};
 use crate::base::size;
 
 /// How much more than the data a file system must have room for.
-const SPARE: u64 = 256 * 1024 * 1024;
+pub(super) const SPARE: u64 = 256 * 1024 * 1024;
 
 impl Both<'_> {
     /// What there is to move. Errors: it can not be moved.
@@ -121,7 +121,7 @@ impl Both<'_> {
 }
 
 /// Where a tree would come to lie, as far as that is known before its volume is made.
-fn path_on_new(root: &Root, new: &Survey) -> String {
+pub(super) fn path_on_new(root: &Root, new: &Survey) -> String {
     match &root.to {
         To::Path(path) => path.clone(),
         To::Volume { volume, below } => {

@@ -344,9 +344,9 @@ impl Story {
         self.command == "check" || (self.command == "undo" && self.arguments.iter().any(|word| word == "--check"))
     }
 
-    /// Whether it is a part of a move, which is told step by step.
+    /// Whether data goes to or from a host, which is told step by step.
     pub(super) fn is_move(&self) -> bool {
-        self.command == "migrate"
+        ["migrate", "backup", "restore"].contains(&self.command.as_str())
     }
 
     /// `bedplate VERB` with this run's arguments, as one would type it: a plan that a check has saved is what an apply

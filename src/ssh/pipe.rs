@@ -116,6 +116,27 @@ impl Streams {
         }
     }
 
+    /// Gives the command all that `next` gives, waiting while much of it is unsent, then ends its input and hears it out.
+    /// Its output is dropped. One that ends before it has heard everything is not waited for.
+    pub async fn feed(mut self, mut next: impl FnMut() -> Option<Vec<u8>>) -> Piped {
+        let pressure = self.wire.pressure();
+        let mut finished = false;
+        loop {
+            tokio::select! {
+                piece = self.next() => if let Piece::End(end) = piece {
+                    return end;
+                },
+                () = pressure.low(), if !finished => match next() {
+                    Some(bytes) => self.wire.send(bytes),
+                    None => {
+                        self.finish();
+                        finished = true;
+                    }
+                },
+            }
+        }
+    }
+
     /// Sends input, waiting while much of it is unsent.
     pub async fn send(&self, bytes: Vec<u8>) {
         self.wire.send(bytes);

@@ -1,0 +1,232 @@
+# What a backup and a restore have done on a host: copies of databases, lists of what is packed, folders that are filled
+# beside the data and exchanged with it. The bytes themselves go by other ways.
+
+backup_dir=/var/lib/bedplate/backup
+
+# backup_place: an empty folder that nobody else can look into, for lists and copies of databases.
+backup_place() {
+	rm -rf "$backup_dir" && mkdir -p "$backup_dir" && chmod 0700 "$backup_dir"
+}
+
+# backup_clean KEY...: takes away all that a backup needed, and what is known of these trees.
+backup_clean() {
+	rm -rf "$backup_dir"
+	for backup_key in "$@"; do
+		rm -f "/var/lib/bedplate/migrate/$backup_key".*
+	done
+}
+
+# backup_run COMMAND: the operator's own command.
+backup_run() {
+	sh -c "$1"
+}
+
+# backup_database KEY TOP NAME: takes a copy of a database that is in use, as SQLite does it, in the place of TOP/NAME.
+# Fields: `taken` or why not, what SQLite says of the copy, the copy's SHA-256.
+backup_database() {
+	backup_from=$2/$3
+	backup_copy=$backup_dir/$1.staged/$3
+	backup_beside=$(dirname -- "$backup_copy")
+	backup_new=$backup_beside/bedplate-copy
+	mkdir -p -- "$backup_beside" || exit 1
+	backup_free=$(df -B 1 --output=avail -- "$backup_dir" | tail -n 1 | tr -d ' ')
+	backup_size=$(stat -c %s -- "$backup_from") || backup_size=0
+	if [ "$((backup_size + 67108864))" -gt "$backup_free" ]; then
+		bp_field "there is no room for a copy of it in $backup_dir"
+		bp_field ''
+		bp_field ''
+		return 0
+	fi
+	# Owner, mode and attributes first: SQLite writes into the file that is there.
+	cp --attributes-only --preserve=all -- "$backup_from" "$backup_copy" || exit 1
+	backup_mode=$(sqlite3 -readonly "$backup_from" 'PRAGMA journal_mode') || backup_mode=''
+	# With a write-ahead log one transaction reads all of it while others write; without, the copy begins anew when
+	# somebody writes, and nobody has to wait for all of it.
+	backup_begin=''
+	[ "$backup_mode" != wal ] || backup_begin='BEGIN; SELECT count(*) FROM sqlite_master;'
+	backup_said=$(cd -- "$backup_beside" &&
+		printf '.timeout 10000\n%s\n.backup bedplate-copy\n' "$backup_begin" | timeout 3600 sqlite3 -readonly -bail "$backup_from" 2>&1 >/dev/null) ||
+		backup_said=${backup_said:-it ended with an error}
+	if [ -n "$backup_said" ] || [ ! -s "$backup_new" ]; then
+		rm -f -- "$backup_new" "$backup_copy"
+		bp_field "SQLite can not copy it: $backup_said"
+		bp_field ''
+		bp_field ''
+		return 0
+	fi
+	cat -- "$backup_new" >"$backup_copy" || exit 1
+	rm -f -- "$backup_new"
+	touch -r "$backup_from" -- "$backup_copy"
+	bp_field taken
+	bp_field "$(printf 'PRAGMA integrity_check;\n' | sqlite3 -readonly "$backup_copy" 2>&1 | head -n 5)"
+	rm -f -- "$backup_copy-wal" "$backup_copy-shm"
+	backup_sum=$(sha256sum <"$backup_copy") || exit 1
+	bp_field "${backup_sum%% *}"
+}
+
+# backup_list KEY TOP SINGLE NAME...: writes down what is packed: all below TOP but sockets and what an earlier restore has
+# left, or the one file SINGLE; the copies of databases NAME stand in their place, and what SQLite keeps beside them does
+# not come along.
+backup_list() {
+	backup_key=$1
+	backup_top=$2
+	backup_single=$3
+	shift 3
+	mkdir -p "$backup_dir/$backup_key.staged" || exit 1
+	: >"$backup_dir/$backup_key.staged.list"
+	: >"$backup_dir/$backup_key.not"
+	for backup_name in "$@"; do
+		printf './%s\000' "$backup_name" >>"$backup_dir/$backup_key.staged.list"
+		printf './%s\n./%s-wal\n./%s-shm\n./%s-journal\n' "$backup_name" "$backup_name" "$backup_name" "$backup_name" >>"$backup_dir/$backup_key.not"
+	done
+	if [ -n "$backup_single" ]; then
+		printf './%s\000' "$backup_single" >"$backup_dir/$backup_key.all" || exit 1
+	else
+		# What goes away meanwhile is no mistake.
+		find "$backup_top" '(' -path "$backup_top/.bedplate-*" -prune ')' -o ! -type s -printf './%P\0' >"$backup_dir/$backup_key.all" || [ -s "$backup_dir/$backup_key.all" ] || exit 1
+	fi
+	grep -z -v -x -F -f "$backup_dir/$backup_key.not" "$backup_dir/$backup_key.all" >"$backup_dir/$backup_key.list" || [ $? = 1 ]
+}
+
+# backup_stopped_by: who has stopped containers here; empty when it was a move, or nobody.
+backup_stopped_by() {
+	[ ! -e /var/lib/bedplate/migrate/frozen ] || [ ! -e /var/lib/bedplate/migrate/frozen-by ] || cat /var/lib/bedplate/migrate/frozen-by
+}
+
+# backup_stops WORD: writes down who is about to.
+backup_stops() {
+	mkdir -p /var/lib/bedplate/migrate && chmod 0700 /var/lib/bedplate/migrate || exit 1
+	printf '%s\n' "$1" >/var/lib/bedplate/migrate/frozen-by && sync /var/lib/bedplate/migrate/frozen-by
+}
+
+# backup_started: forgets that.
+backup_started() {
+	rm -f /var/lib/bedplate/migrate/frozen-by
+}
+
+# restore_stage KEY TARGET: makes an empty folder for what comes to TARGET, on its file system. Fields: the folder, and
+# `beside` or, where TARGET is a mount point, `inside`.
+restore_stage() {
+	restore_above=$(dirname -- "$2")
+	[ -d "$restore_above" ] || (umask 022 && mkdir -p -- "$restore_above") || exit 1
+	if [ -d "$2" ] && [ "$(stat -c %d -- "$2")" != "$(stat -c %d -- "$restore_above")" ] || mountpoint -q -- "$2"; then
+		restore_folder=$2/.bedplate-restore
+		restore_how=inside
+	else
+		restore_folder=$restore_above/.bedplate-restore-$1
+		restore_how=beside
+	fi
+	rm -rf -- "$restore_folder" && mkdir -m 0700 -- "$restore_folder" && mkdir -- "$restore_folder/tree" || exit 1
+	bp_field "$restore_folder"
+	bp_field "$restore_how"
+}
+
+# restore_swap TIME ( TARGET STAGE HOW NAME )...: exchanges all data with what was staged. NAME is that of a tree that is a
+# file. A cut connection does not tear it in two; when one exchange fails, those before it are taken back.
+restore_swap() {
+	bp_detached /run/bedplate/restore.log restore_swap_now "$@"
+}
+
+restore_swap_now() {
+	restore_time=$1
+	shift
+	restore_done=0
+	restore_all=$#
+	while [ "$restore_done" -lt "$restore_all" ]; do
+		if ! restore_one "$1" "$2" "$3" "$4"; then
+			restore_back "$1" "$2" "$3" "$4"
+			# Those that were done stand at the end of the list by now.
+			shift "$((restore_all - restore_done))"
+			while [ "$#" -ge 4 ]; do
+				restore_back "$1" "$2" "$3" "$4"
+				shift 4
+			done
+			sync
+			bp_fail 'nothing is restored: what was exchanged has been put back'
+		fi
+		set -- "$@" "$1" "$2" "$3" "$4"
+		shift 4
+		restore_done=$((restore_done + 4))
+	done
+	sync
+}
+
+# restore_old TARGET HOW: where what was there is kept.
+restore_old() {
+	if [ "$2" = inside ]; then
+		printf '%s' "$1/.bedplate-before-$restore_time"
+	else
+		printf '%s' "$1.bedplate-before-$restore_time"
+	fi
+}
+
+restore_one() {
+	restore_keep=$(restore_old "$1" "$3")
+	if [ "$3" = inside ]; then
+		mkdir -m 0700 -- "$restore_keep" || return 1
+		find "$1" -mindepth 1 -maxdepth 1 ! -name '.bedplate-*' ! -name lost+found -exec mv -n -t "$restore_keep" -- '{}' + || return 1
+		find "$2/tree" -mindepth 1 -maxdepth 1 -exec mv -n -t "$1" -- '{}' + || return 1
+		# An empty folder is nothing to keep.
+		rmdir -- "$restore_keep" 2>/dev/null
+		chown --reference="$2/tree" -- "$1" && chmod --reference="$2/tree" -- "$1"
+		return
+	fi
+	if [ -n "$4" ]; then
+		# What SQLite keeps beside a database is of the old one.
+		for restore_end in '' -wal -shm -journal; do
+			[ ! -e "$1$restore_end" ] || mv -T -- "$1$restore_end" "$restore_keep$restore_end" || return 1
+		done
+		mv -T -- "$2/tree/$4" "$1"
+		return
+	fi
+	if [ -e "$1" ] || [ -h "$1" ]; then
+		rmdir -- "$1" 2>/dev/null || mv -T -- "$1" "$restore_keep" || return 1
+	fi
+	mv -T -- "$2/tree" "$1"
+}
+
+restore_back() {
+	restore_keep=$(restore_old "$1" "$3")
+	if [ "$3" = inside ]; then
+		[ ! -d "$restore_keep" ] || find "$restore_keep" -mindepth 1 -maxdepth 1 -exec mv -n -t "$1" -- '{}' +
+		rmdir -- "$restore_keep"
+		return
+	fi
+	[ -e "$2/tree${4:+/$4}" ] || mv -T -- "$1" "$2/tree${4:+/$4}"
+	for restore_end in '' -wal -shm -journal; do
+		[ ! -e "$restore_keep$restore_end" ] || mv -T -- "$restore_keep$restore_end" "$1$restore_end"
+	done
+	# It was there, and empty.
+	[ -n "$4" ] || [ -e "$1" ] || mkdir -- "$1"
+}
+
+# restore_clean STAGE...: takes away what was staged.
+restore_clean() {
+	for restore_folder in "$@"; do
+		case $restore_folder in
+		*/.bedplate-restore | */.bedplate-restore-*) rm -rf -- "$restore_folder" ;;
+		esac
+	done
+}
+
+# restore_kept TIME ( TARGET HOW )...: what is kept of what was there, a line each.
+restore_kept() {
+	restore_time=$1
+	shift
+	while [ "$#" -ge 2 ]; do
+		restore_keep=$(restore_old "$1" "$2")
+		[ ! -e "$restore_keep" ] || printf '%s\n' "$restore_keep"
+		shift 2
+	done
+}
+
+# restore_drop TIME ( TARGET HOW )...: removes it.
+restore_drop() {
+	restore_time=$1
+	shift
+	while [ "$#" -ge 2 ]; do
+		restore_keep=$(restore_old "$1" "$2")
+		rm -rf -- "$restore_keep" "$restore_keep-wal" "$restore_keep-shm" "$restore_keep-journal" || exit 1
+		shift 2
+	done
+}
