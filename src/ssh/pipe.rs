@@ -225,6 +225,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_command_is_fed_and_heard_out() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut left = 300;
+        let streams = command(&["dd", "status=none", &format!("of={}", file.path().display())]).await;
+        let fed = streams.feed(|| {
+            left -= 1;
+            (left > 0).then(|| vec![7; 64 * 1024])
+        });
+        assert_eq!(fed.await.status, Some(0));
+        assert_eq!(std::fs::metadata(file.path()).unwrap().len(), 299 * 64 * 1024);
+        // One that ends early does not keep us waiting for ever.
+        let endless = command(&["false"]).await.feed(|| Some(vec![7; 64 * 1024]));
+        assert_eq!(endless.await.status, Some(1));
+    }
+
+    #[tokio::test]
     async fn two_commands_that_both_speak_much_do_not_wait_for_each_other() {
         // Each says more than anything in between holds before it hears the other.
         let script = "head -c 9000000 /dev/zero & head -c 9000000 >/dev/null; wait";

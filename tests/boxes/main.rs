@@ -8,6 +8,7 @@
 mod access;
 mod accounts;
 mod apt;
+mod backup;
 mod blank;
 #[path = "../recorded/built_in.rs"]
 mod built_in;

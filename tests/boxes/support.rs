@@ -53,6 +53,11 @@ impl Rig {
         std::fs::write(path, text).expect("a file");
     }
 
+    /// A path in the working folder.
+    pub(crate) fn path(&self, path: &str) -> std::path::PathBuf {
+        self.folder.path().join(path)
+    }
+
     /// Reads a file in the working folder.
     pub(crate) fn read(&self, path: &str) -> String {
         std::fs::read_to_string(self.folder.path().join(path)).expect("a file")

@@ -88,9 +88,13 @@ backup_list() {
 	grep -z -v -x -F -f "$backup_dir/$backup_key.not" "$backup_dir/$backup_key.all" >"$backup_dir/$backup_key.list" || [ $? = 1 ]
 }
 
-# backup_stopped_by: who has stopped containers here; empty when it was a move, or nobody.
+# backup_stopped_by: who has stopped containers here; empty when it was a move, or nobody. A note of ours is written right
+# before that of what is stopped: one that a run has left that got no further says nothing of a later move.
 backup_stopped_by() {
-	[ ! -e /var/lib/bedplate/migrate/frozen ] || [ ! -e /var/lib/bedplate/migrate/frozen-by ] || cat /var/lib/bedplate/migrate/frozen-by
+	backup_by=/var/lib/bedplate/migrate/frozen-by
+	backup_at=$(stat -c %Y "$backup_by" 2>/dev/null) || return 0
+	backup_then=$(stat -c %Y /var/lib/bedplate/migrate/frozen 2>/dev/null) || return 0
+	[ "$((backup_then - backup_at))" -gt 60 ] || cat "$backup_by"
 }
 
 # backup_stops WORD: writes down who is about to.
@@ -116,6 +120,7 @@ restore_stage() {
 		restore_folder=$restore_above/.bedplate-restore-$1
 		restore_how=beside
 	fi
+	mkdir -p /var/lib/bedplate && printf '%s\n' "$restore_folder" >>/var/lib/bedplate/restoring || exit 1
 	rm -rf -- "$restore_folder" && mkdir -m 0700 -- "$restore_folder" && mkdir -- "$restore_folder/tree" || exit 1
 	bp_field "$restore_folder"
 	bp_field "$restore_how"
@@ -165,7 +170,9 @@ restore_one() {
 	if [ "$3" = inside ]; then
 		mkdir -m 0700 -- "$restore_keep" || return 1
 		find "$1" -mindepth 1 -maxdepth 1 ! -name '.bedplate-*' ! -name lost+found -exec mv -n -t "$restore_keep" -- '{}' + || return 1
-		find "$2/tree" -mindepth 1 -maxdepth 1 -exec mv -n -t "$1" -- '{}' + || return 1
+		# From here on what is there is new.
+		: >"$2/moved" || return 1
+		find "$2/tree" -mindepth 1 -maxdepth 1 ! -name lost+found -exec mv -n -t "$1" -- '{}' + || return 1
 		# An empty folder is nothing to keep.
 		rmdir -- "$restore_keep" 2>/dev/null
 		chown --reference="$2/tree" -- "$1" && chmod --reference="$2/tree" -- "$1"
@@ -188,6 +195,7 @@ restore_one() {
 restore_back() {
 	restore_keep=$(restore_old "$1" "$3")
 	if [ "$3" = inside ]; then
+		[ ! -e "$2/moved" ] || find "$1" -mindepth 1 -maxdepth 1 ! -name '.bedplate-*' ! -name lost+found -exec mv -n -t "$2/tree" -- '{}' +
 		[ ! -d "$restore_keep" ] || find "$restore_keep" -mindepth 1 -maxdepth 1 -exec mv -n -t "$1" -- '{}' +
 		rmdir -- "$restore_keep"
 		return
@@ -198,6 +206,15 @@ restore_back() {
 	done
 	# It was there, and empty.
 	[ -n "$4" ] || [ -e "$1" ] || mkdir -- "$1"
+}
+
+# restore_sweep: takes away what was staged, also by a run that was cut off.
+restore_sweep() {
+	[ -e /var/lib/bedplate/restoring ] || return 0
+	while read -r restore_folder; do
+		restore_clean "$restore_folder"
+	done </var/lib/bedplate/restoring
+	rm -f /var/lib/bedplate/restoring
 }
 
 # restore_clean STAGE...: takes away what was staged.

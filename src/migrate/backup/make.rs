@@ -92,6 +92,7 @@ impl Making<'_> {
         let job = self.job;
         if !job.dry_run {
             self.side.lock(self.run).await?;
+            host::sweep(self.side).await?;
         }
         self.others_stops().await?;
         if job.start {

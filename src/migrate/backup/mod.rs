@@ -24,8 +24,8 @@ pub mod record;
 struct Undone {
     /// Whether containers stand still.
     stopped: bool,
-    /// Folders that are being filled on the host.
-    staged: Vec<String>,
+    /// Whether folders are being filled on the host.
+    staged: bool,
     /// What is said of the state of the data.
     data: &'static str,
 }
@@ -72,15 +72,15 @@ fn with<T>(undone: &Mutex<Undone>, change: impl FnOnce(&mut Undone) -> T) -> T {
 /// After a failure: starts again what was stopped, and removes what was half-done.
 async fn took_back(trouble: Trouble, target: &Target, run: &Run, means: &Means, undone: &Mutex<Undone>) -> Trouble {
     let Undone { stopped, staged, data } = with(undone, std::mem::take);
-    if !stopped && staged.is_empty() {
+    if !stopped && !staged {
         return if data.is_empty() { trouble } else { trouble.state(data) };
     }
     let back = async {
         // The line that failed is not to be relied on.
         let mut side = Side::open(target, run).await?;
         let started = if stopped { host::start(&mut side, means).await.map(|_| ()) } else { Ok(()) };
-        if !staged.is_empty() {
-            let _ = side.act("removing what is half-done", host::call("restore_clean").args(&staged)).await;
+        if staged {
+            let _ = host::sweep(&mut side).await;
         }
         side.close().await;
         started

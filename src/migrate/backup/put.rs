@@ -130,6 +130,7 @@ impl<'a> Putting<'a> {
     async fn all(&mut self) -> Result<(), Trouble> {
         if !self.job.dry_run {
             self.side.lock(self.run).await?;
+            host::sweep(self.side).await?;
         }
         let (stopped, ours) = host::standing_still(self.side).await?;
         if !stopped.is_empty() && !ours {
@@ -262,7 +263,7 @@ impl<'a> Putting<'a> {
         let mut read =
             || -> Result<(String, String), BadAnswer> { Ok((fields.text()?.to_owned(), fields.text()?.to_owned())) };
         let (folder, how) = read().map_err(|error| Trouble::from(error).on(&self.side.name))?;
-        with(self.undone, |undone| undone.staged.push(folder.clone()));
+        with(self.undone, |undone| undone.staged = true);
         let staged = Staged { saved, target, folder, how };
         let into = format!("{}/tree", staged.folder);
         host::unpack(self.side, line, &saved.what, &self.job.from.join(&saved.archive), &into).await?;
@@ -328,7 +329,7 @@ impl<'a> Putting<'a> {
         let at = steps.begin("exchange the data".to_owned()).await;
         // From here on what is staged is the data.
         with(self.undone, |undone| {
-            undone.staged.clear();
+            undone.staged = false;
             undone.data = "the data was about to be exchanged: all of it is the backup's, or all of it as it was";
         });
         let mut call = host::call("restore_swap").arg(&self.job.stamp);
@@ -378,8 +379,7 @@ impl<'a> Putting<'a> {
                 self.side.note(format!("what was there is kept: {path}")).await;
             }
         }
-        let folders: Vec<&str> = staged.iter().map(|tree| tree.folder.as_str()).collect();
-        self.side.act("tidying up", host::call("restore_clean").args(folders)).await?;
+        host::sweep(self.side).await?;
         let keys: Vec<String> =
             staged.iter().map(|tree| manifest::key(&format!("restore {}", tree.saved.path))).collect();
         host::clean(self.side, &keys).await

@@ -1,3 +1,5 @@
+//! Archives as GNU tar makes them of trees with all that is hard to copy, beside what a host says of the same trees.
+
 use std::path::Path;
 use std::process::Command;
 

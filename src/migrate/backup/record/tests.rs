@@ -1,3 +1,5 @@
+//! Folders of backups: made, damaged, and grown old.
+
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
