@@ -43,7 +43,7 @@ upload my.cnf shop-db/etc/my.cnf
 upload my.cnf .kamal/apps/shop/env/accessories/db.env
 on 'docker container inspect shop-db >/dev/null 2>&1 || {
 	docker run --rm --volume $PWD/shop-db/data:/data shop chown 999 /data &&
-	docker run --detach --restart unless-stopped --name shop-db --user 999 --network kamal --env-file .kamal/apps/shop/env/accessories/db.env \
+	docker run --detach --restart unless-stopped --name shop-db --label service=shop-db --user 999 --network kamal --env-file .kamal/apps/shop/env/accessories/db.env \
 		--volume $PWD/shop-db/data:/data --volume $PWD/shop-db/etc/my.cnf:/etc/my.cnf \
 		shop sh -c "[ -e /data/rows ] || echo first >/data/rows; while :; do sleep 1000; done"; }'
 
@@ -52,7 +52,7 @@ on 'docker container start kamal-proxy || docker run --name kamal-proxy --networ
 	--volume kamal-proxy-config:/config --volume $PWD/.kamal/proxy/apps-config:/apps-config --publish 80:80 --publish 443:443 \
 	--log-opt max-size=10m shop sh -c "nc -ll -p 443 -e nc shop-web 80 & exec nc -ll -p 80 -e nc shop-web 80"'
 upload my.cnf .kamal/apps/shop/env/roles/web.env
-on "docker run --detach --restart unless-stopped --name shop-web-$version --network kamal --network-alias shop-web \
+on "docker run --detach --restart unless-stopped --name shop-web-$version --label service=shop --label role=web --network kamal --network-alias shop-web \
 	--env-file .kamal/apps/shop/env/roles/web.env --log-opt max-size=10m --volume shop_storage:/storage \
 	shop sh -c 'echo $version >>/storage/versions; exec httpd -f -p 80 -h /www'"
 tries=0
