@@ -182,7 +182,7 @@ fn a_backup_holds_every_row_and_comes_back_whole() {
     backup(&["--keep", "2"]).exits(0);
     let kept = backups(&rig);
     assert!(kept.len() == 2 && !kept.contains(&first[0]), "{kept:?}");
-    assert!(rows(&rig).len() >= last.len());
+    assert!(rows(&rig).contains(last.last().expect("a number")), "{last:?}");
 
     // Killed while all stands still: the host knows what to start.
     let words = ["backup", &address, "-F", "ssh_config", "--to", "backups", "--stop", "--stop-timeout", "1"];
