@@ -5,22 +5,22 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use similar::TextDiff;
-
 use super::arguments::{Migrate, Output, Selection};
 use super::prompt::Terminal;
-use super::{Failed, handoff, init, note, prepare, ready};
+use super::{Failed, handoff, note, prepare, ready};
 use crate::base::Exit;
 use crate::engine::{Job, Mode};
 use crate::handoff::deployer::Deployer;
-use crate::inventory::deploy::{self, Mended, NotEdited};
+use crate::inventory::deploy::Mended;
 use crate::migrate::chain::{self, Kept, Move, Part};
 use crate::migrate::{Manner, Means, Way, switch, time};
-use crate::playbook::Disk;
 use crate::report::{self, Stage};
 use crate::ssh::{Answer, Target};
 
+mod edits;
 mod names;
+
+use edits::{Edits, edits, names_of, show, write};
 
 /// How long the app may take to be well on the new host, once the deployer is done.
 const WELL_WITHIN: Duration = Duration::from_secs(90);
@@ -50,7 +50,7 @@ struct Moving<'a> {
     folder: PathBuf,
     /// The deployer; none is needed by those parts that do not deploy.
     deployer: Option<Deployer>,
-    edits: Vec<Mended>,
+    edits: Edits,
 }
 
 impl<'a> Moving<'a> {
@@ -87,19 +87,8 @@ impl<'a> Moving<'a> {
             Err(_) => None,
         };
         let edits = match &from.app.deploy {
-            Some(_) if command.abort => edits(command, &folder, &to_target.address, &from_target.address),
-            Some(_) => edits(command, &folder, &from_target.address, &to_target.address),
-            None => Ok(Vec::new()),
-        };
-        let edits = match edits {
-            Ok(edits) => edits,
-            // Another inventory may be the one that names the hosts, or an earlier run has edited it already.
-            Err(NotEdited::NotNamed(_)) => Vec::new(),
-            Err(wrong) => {
-                let help =
-                    format!("write {} there yourself, and run again with the old host's address", to_target.address);
-                return Err(Failed::input(wrong.to_string()).help(&help));
-            }
+            Some(_) => edits(command, &folder, &from_target.address, &to_target.address)?,
+            None => Edits::default(),
         };
         let way = if command.via_here { Way::Here } else { Way::Direct };
         let job = Move {
@@ -168,7 +157,7 @@ impl<'a> Moving<'a> {
         for line in self.steps_in_words() {
             note(&format!("  {line}"));
         }
-        self.show_edits();
+        show(&self.edits.to_new);
         Ok(Exit::Done.code())
     }
 
@@ -180,8 +169,8 @@ impl<'a> Moving<'a> {
             format!("copy everything while the app serves on {old}"),
             "stop what writes, copy what has changed, compare every file".to_owned(),
         ];
-        if !self.edits.is_empty() {
-            steps.push(format!("edit {} as below", names_of(&self.edits)));
+        if !self.edits.to_new.is_empty() {
+            steps.push(format!("edit {} as below", names_of(&self.edits.to_new)));
         }
         if self.command.forward {
             steps.push(format!("hand on to {new} what still comes to {old}"));
@@ -236,7 +225,7 @@ impl<'a> Moving<'a> {
         title(4, all, "copy while the app serves");
         let exit = self.part(Part::FirstCopy).await?;
         if exit != Exit::Done {
-            return self.ends(exit.code(), "the app serves on the old host as before");
+            return self.ends(exit.code(), "nothing was stopped by this run");
         }
         if self.command.rehearse {
             return self.rehearsed().await;
@@ -252,12 +241,13 @@ impl<'a> Moving<'a> {
         title(6, all, &self.line(deployed));
         match self.switch(deployed).await {
             Ok(0) => {}
-            // Whatever went wrong: nobody but the old host has served anybody so far.
+            // Whatever went wrong, the new host has not been seen to serve.
             failed => {
                 self.back_to_old().await;
                 return failed;
             }
         }
+        self.settle().await;
         title(7, all, "names");
         names::tell(&self.job, self.command.watch).await;
         self.farewell();
@@ -277,7 +267,7 @@ impl<'a> Moving<'a> {
         note("");
         let exit = self.part(Part::Rehearse).await?;
         if exit != Exit::Done {
-            return self.ends(exit.code(), "the app serves on the old host as before");
+            return self.ends(exit.code(), "nothing was stopped by this run");
         }
         let kept = self.kept();
         let away = kept.second_pass + Duration::from_secs(10);
@@ -294,6 +284,12 @@ impl<'a> Moving<'a> {
 
     /// Asks before the app goes away.
     async fn may_stop(&self) -> Result<bool, Failed> {
+        for Mended { path, before, .. } in &self.edits.to_new {
+            if std::fs::read_to_string(self.folder.join(path)).ok().as_ref() != Some(before) {
+                let help = "run it again: the copy so far is kept, and nothing was stopped";
+                return Err(Failed::input(format!("{path} has changed since it was read")).help(help));
+            }
+        }
         if self.command.yes {
             return Ok(true);
         }
@@ -303,7 +299,12 @@ impl<'a> Moving<'a> {
         match tokio::task::spawn_blocking(move || Terminal::new(stage).confirm(&question)).await {
             Ok(Answer::Yes) => Ok(true),
             Ok(Answer::No) => {
-                note("Nothing was stopped: the app serves on the old host. Run it again to go on.");
+                note(match self.kept().stopped_before.is_empty() {
+                    true => "Nothing was stopped: the app serves on the old host. Run it again to go on.",
+                    false => {
+                        "The app is still stopped on the old host, since an earlier run: run it again, or with --abort."
+                    }
+                });
                 Ok(false)
             }
             Ok(Answer::NotAskable) | Err(_) => {
@@ -315,15 +316,14 @@ impl<'a> Moving<'a> {
 
     /// Makes the new host the one that serves. Gives the deployer's number.
     async fn switch(&self, deployed: bool) -> Result<u8, Failed> {
-        if self.command.forward {
-            let exit = self.part(Part::Forward).await?;
-            if exit != Exit::Done {
-                return Ok(exit.code());
-            }
+        // Whatever becomes of this process from here on, no later run copies over what the new host has got.
+        let exit = self.part(Part::Switching).await?;
+        if exit != Exit::Done {
+            return Ok(exit.code());
         }
-        if !self.edits.is_empty() {
-            self.show_edits();
-            write(&self.folder, &self.edits)?;
+        if !self.edits.to_new.is_empty() {
+            show(&self.edits.to_new);
+            write(&self.folder, &self.edits.to_new)?;
         }
         let Some(deployer) = &self.deployer else { return Ok(Exit::Done.code()) };
         tokio::spawn(handoff::stay());
@@ -336,8 +336,41 @@ impl<'a> Moving<'a> {
             return Ok(code);
         }
         self.see_it_well().await?;
-        let exit = self.part(Part::Settle).await?;
-        Ok(exit.code())
+        Ok(Exit::Done.code())
+    }
+
+    /// What is left to do once the app is well on the new host: whatever fails of it is told, and undoes nothing.
+    async fn settle(&self) {
+        let missed = |what: &str| note(&format!("warning: {what}; the move itself is done"));
+        if !matches!(self.part(Part::Settle).await, Ok(Exit::Done)) {
+            missed("it could not be written down on the new host that it serves now");
+        }
+        if self.command.forward {
+            match self.part(Part::Forward).await {
+                Ok(Exit::Done) => self.see_it_forwarded().await,
+                _ => missed("the old host does not hand on what comes to it"),
+            }
+        }
+        if let Some(stopped) = self.kept().stopped {
+            note(&format!("\nThe app was away for {}, from its stop to its first answer.", time(stopped.elapsed())));
+        }
+        if !matches!(self.part(Part::Tidy).await, Ok(Exit::Done)) {
+            missed("what was installed and kept for the copy is still there");
+        }
+    }
+
+    /// A firewall may let pass what Docker publishes, and not what systemd listens for.
+    async fn see_it_forwarded(&self) {
+        let Some(deploy) = &self.job.deploy else { return };
+        for question in switch::questions(deploy, &self.job.groups) {
+            let address = &self.job.old.address;
+            if let Err(why) = switch::healthy(address, &question, Duration::from_secs(10)).await {
+                note(&format!(
+                    "warning: the app does not answer by the old host, {address}:{} ({why}): open that port in its firewall",
+                    question.port
+                ));
+            }
+        }
     }
 
     async fn see_it_well(&self) -> Result<(), Failed> {
@@ -353,25 +386,13 @@ impl<'a> Moving<'a> {
                 }
             }
         }
-        if let Some(stopped) = self.kept().stopped {
-            note(&format!("\nThe app was away for {}, from its stop to its first answer.", time(stopped.elapsed())));
-        }
         Ok(())
     }
 
-    /// After a failure behind the last copy: the old host serves again, and deploy.yml names it.
+    /// After a failure before the app was well on the new host: the old one serves again, and deploy.yml names it.
     async fn back_to_old(&self) {
         note("\nThe move has failed: the old host is put back in service.");
-        let back: Vec<Mended> = self
-            .edits
-            .iter()
-            .map(|Mended { path, before, after }| Mended {
-                path: path.clone(),
-                before: after.clone(),
-                after: before.clone(),
-            })
-            .collect();
-        if let Err(failed) = write(&self.folder, &back) {
+        if let Err(failed) = write(&self.folder, &self.edits.to_old) {
             failed.tell(self.output.json, None);
         }
         match self.part(Part::Abort).await {
@@ -389,9 +410,9 @@ impl<'a> Moving<'a> {
     async fn abort(&self) -> Result<u8, Failed> {
         title(1, 1, &format!("put {} back in service", self.job.old.name));
         let exit = self.part(Part::Abort).await?;
-        if exit == Exit::Done && !self.edits.is_empty() {
-            self.show_edits();
-            write(&self.folder, &self.edits)?;
+        if exit == Exit::Done && !self.edits.to_old.is_empty() {
+            show(&self.edits.to_old);
+            write(&self.folder, &self.edits.to_old)?;
         }
         if exit == Exit::Done {
             note(
@@ -399,13 +420,6 @@ impl<'a> Moving<'a> {
             );
         }
         Ok(exit.code())
-    }
-
-    fn show_edits(&self) {
-        for Mended { path, before, after } in &self.edits {
-            let diff = TextDiff::from_lines(before, after);
-            note(&format!("\n{}", diff.unified_diff().header(&format!("a/{path}"), &format!("b/{path}"))));
-        }
     }
 
     fn farewell(&self) {
@@ -421,31 +435,6 @@ impl<'a> Moving<'a> {
     }
 }
 
-fn names_of(edits: &[Mended]) -> String {
-    edits.iter().map(|edit| edit.path.as_str()).collect::<Vec<_>>().join(" and ")
-}
-
 fn title(number: usize, all: usize, text: &str) {
     note(&format!("\n── {number}/{all} ── {text}\n"));
-}
-
-fn edits(command: &Migrate, folder: &std::path::Path, old: &str, new: &str) -> Result<Vec<Mended>, NotEdited> {
-    let env = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    deploy::rehosted(&Disk::new(folder), command.selection.destination.as_deref(), &env, old, new)
-}
-
-/// Writes the edits, each file at once. Errors: a file has changed since it was read, or can not be written.
-fn write(folder: &std::path::Path, edits: &[Mended]) -> Result<(), Failed> {
-    for Mended { path, before, after } in edits {
-        let place = folder.join(path);
-        match std::fs::read_to_string(&place) {
-            Ok(now) if now == *before => init::write(&place, after, 0o644)?,
-            Ok(now) if now == *after => {}
-            Ok(_) => return Err(Failed::host(format!("{path} has changed since it was read; it is left alone"))),
-            Err(error) => return Err(Failed::host(format!("{path} can not be read: {error}"))),
-        }
-    }
-    Ok(())
 }

@@ -243,15 +243,31 @@ pub(super) async fn drawn<'a>(
 /// The first Ctrl-C asks the hosts to end after the action in hand; the second ends this process, and what runs on a
 /// host then is left to itself (a guard there still fires).
 async fn twice_interrupted(stop: CancellationToken) -> Failed {
-    if tokio::signal::ctrl_c().await.is_err() {
-        return std::future::pending().await;
-    }
+    told_to_end().await;
     stop.cancel();
     note("stopping after the action in hand; Ctrl-C again leaves at once");
-    if tokio::signal::ctrl_c().await.is_err() {
-        return std::future::pending().await;
+    told_to_end().await;
+    Failed::interrupted(
+        "left while hosts were at work; run `check` to see where things stand (of a move: `bedplate migrate … --abort`)",
+    )
+}
+
+/// Ctrl-C, or what a terminal sends that is closed, or a system that goes down. Never, where they can not be heard.
+async fn told_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let heard = |kind: SignalKind| async move {
+        match signal(kind) {
+            Ok(mut signal) => {
+                signal.recv().await;
+            }
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = heard(SignalKind::interrupt()) => {}
+        () = heard(SignalKind::terminate()) => {}
+        () = heard(SignalKind::hangup()) => {}
     }
-    Failed::interrupted("left while hosts were at work; run `check` to see where things stand")
 }
 
 /// Prints the script that asks each host.

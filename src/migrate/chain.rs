@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::copy::COPY;
-use super::freight::{self, Freight, Wishes};
+use super::freight::Freight;
 use super::manifest::{self};
 use super::side::{Side, Trouble, millis};
-use super::survey::{self};
-use super::{Manner, Means, forward, freeze};
+use super::{Manner, Means, back, forward};
 use crate::base::Exit;
 use crate::base::event::{EventKind, Tally};
 use crate::engine::{Run, Teller};
@@ -47,15 +46,23 @@ pub struct Move {
 pub(super) enum Stage {
     Copying,
     Verified,
+    /// The deployer may have begun.
+    Switching,
     Switched,
+    /// Taken back after it had served.
+    Aborted,
 }
 
+const STAGES: [Stage; 5] = [Stage::Copying, Stage::Verified, Stage::Switching, Stage::Switched, Stage::Aborted];
+
 impl Stage {
-    fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Stage::Copying => "copying",
             Stage::Verified => "verified",
+            Stage::Switching => "switching",
             Stage::Switched => "switched",
+            Stage::Aborted => "aborted",
         }
     }
 }
@@ -71,8 +78,8 @@ pub struct Kept {
     pub second_pass: Duration,
     /// When the app was stopped.
     pub stopped: Option<Instant>,
-    /// Whether what was stopped was started again.
-    pub started_again: bool,
+    /// What an earlier run had stopped and nobody has started since.
+    pub stopped_before: Vec<String>,
 }
 
 /// A part of a move.
@@ -92,8 +99,12 @@ pub enum Part {
     Thaw,
     /// The same, and stop the app on the new host.
     Abort,
-    /// Write down that the new host serves, and tidy up.
+    /// Write down that the deployer begins: from then on nothing is copied over the new host.
+    Switching,
+    /// Write down that the new host serves.
     Settle,
+    /// Remove what was installed and kept for the copies.
+    Tidy,
 }
 
 /// Does a part, and tells it from `RunStarted` to `RunFinished`. Gives what the process would end with.
@@ -102,12 +113,21 @@ pub async fn part(part: Part, job: Arc<Move>, run: Run, kept: Arc<Mutex<Kept>>) 
     let hosts = vec![job.old.name.clone(), job.new.name.clone()];
     let (command, version, arguments) = ("migrate".to_owned(), run.version.clone(), run.arguments.clone());
     whole.tell(EventKind::RunStarted { command, version, hosts, arguments }).await;
-    let worked = tokio::select! {
-        worked = work(part, &job, &run, &kept) => worked,
-        () = run.stop.cancelled() => Err(Trouble { exit: Exit::Interrupted, ..Trouble::new("interrupted", "run again to go on") }),
+    let interrupted = || Trouble { exit: Exit::Interrupted, ..Trouble::new("interrupted", "run again to go on") };
+    let worked = match part {
+        // Whoever goes back is not to be stopped half-way.
+        Part::Thaw | Part::Abort => back::back(part, &job, &run).await,
+        _ => tokio::select! {
+            worked = work(part, &job, &run, &kept) => worked,
+            () = run.stop.cancelled() => Err(interrupted()),
+        },
     };
     let worked = match worked {
-        Err(trouble) if part == Part::FinalCopy => Err(took_back(trouble, &job, &run, &kept).await),
+        Err(trouble) if part == Part::FinalCopy => Err(back::took_back(trouble, &job, &run, &kept).await),
+        Err(trouble) => {
+            back::keys(&job, &run, part).await;
+            Err(trouble)
+        }
         worked => worked,
     };
     let exit = match worked {
@@ -124,36 +144,6 @@ pub async fn part(part: Part, job: Arc<Move>, run: Run, kept: Arc<Mutex<Kept>>) 
     }
     whole.tell(EventKind::RunFinished { tally: Tally::default(), exit }).await;
     exit
-}
-
-/// Starts the old host's containers again after a failure behind the freeze, and says so.
-async fn took_back(trouble: Trouble, job: &Move, run: &Run, kept: &Mutex<Kept>) -> Trouble {
-    if with(kept, |kept| kept.stopped).is_none() {
-        return trouble.state("nothing was stopped: the app serves on the old host");
-    }
-    let started = async {
-        let mut old = Side::open(&job.old, run).await?;
-        forward::stop(&mut old).await?;
-        let names = freeze::start(&mut old, &job.means).await;
-        old.close().await;
-        names
-    };
-    match started.await {
-        Ok(_) => {
-            with(kept, |kept| kept.started_again = true);
-            trouble.state("what was stopped on the old host has been started again: the app serves there as before")
-        }
-        Err(again) => {
-            let place = job.old.place();
-            let text = format!(
-                "the app is stopped on the old host, and could not be started again ({}); `bedplate migrate {place} --to {} \
-                 --abort` starts it",
-                again.failure.what,
-                job.new.place()
-            );
-            trouble.state(&text)
-        }
-    }
 }
 
 pub(super) fn with<T>(kept: &Mutex<Kept>, change: impl FnOnce(&mut Kept) -> T) -> T {
@@ -180,9 +170,11 @@ async fn work(part: Part, job: &Move, run: &Run, kept: &Mutex<Kept>) -> Result<(
         Part::Rehearse => both.rehearse(kept).await,
         Part::FinalCopy => both.final_copy(kept).await,
         Part::Forward => both.forward().await,
-        Part::Thaw => both.thaw(kept).await,
-        Part::Abort => both.abort(kept).await,
-        Part::Settle => both.settle().await,
+        // Going back needs the old host alone.
+        Part::Thaw | Part::Abort => Ok(()),
+        Part::Switching => both.marked_as(Stage::Switching).await,
+        Part::Settle => both.marked_as(Stage::Switched).await,
+        Part::Tidy => both.tidy().await,
     };
     old.close().await;
     new.close().await;
@@ -221,12 +213,7 @@ impl Both<'_> {
 
     /// Whose data the new host is being filled with, and how far.
     pub(super) async fn marked(&mut self) -> Result<Option<(String, Stage)>, Trouble> {
-        let answers = self.new.ask(vec![Call::new(&COPY, "copy_marked")]).await?;
-        let text = answers.first().map(|(_, body)| String::from_utf8_lossy(body).trim().to_owned()).unwrap_or_default();
-        let known = [Stage::Copying, Stage::Verified, Stage::Switched];
-        Ok(text
-            .split_once(' ')
-            .and_then(|(from, stage)| Some((from.to_owned(), known.into_iter().find(|known| known.word() == stage)?))))
+        marked(self.new).await
     }
 
     pub(super) async fn mark(&mut self, stage: Stage) -> Result<(), Trouble> {
@@ -234,62 +221,40 @@ impl Both<'_> {
         self.new.act("writing down how far it is", Call::new(&COPY, "copy_mark").arg(text)).await.map(|_| ())
     }
 
-    async fn thaw(&mut self, kept: &Mutex<Kept>) -> Result<(), Trouble> {
-        self.lock().await?;
-        self.unlocked_thaw(kept).await
-    }
-
-    async fn unlocked_thaw(&mut self, kept: &Mutex<Kept>) -> Result<(), Trouble> {
-        forward::stop(self.old).await?;
-        let names = freeze::start(self.old, &self.job.means).await?;
-        if names.is_empty() {
-            self.old.note("nothing was stopped").await;
-        } else {
-            self.old.note(format!("started again: {}", names.join(", "))).await;
-        }
-        with(kept, |kept| kept.started_again = true);
-        self.mark(Stage::Copying).await
-    }
-
     async fn forward(&mut self) -> Result<(), Trouble> {
         self.lock().await?;
-        let ports: Vec<u16> = match &self.job.deploy {
+        let mut ports: Vec<u16> = match &self.job.deploy {
             Some(deploy) => deploy.proxies(&self.job.groups).into_iter().flat_map(Proxy::ports).collect(),
             None => vec![80, 443],
         };
+        ports.sort_unstable();
+        ports.dedup();
         forward::start(self.old, &self.job.new.address, &ports).await?;
         let ports: Vec<String> = ports.iter().map(u16::to_string).collect();
         self.old.note(format!("forwards {} to {}", ports.join(" and "), self.job.new.address)).await;
         Ok(())
     }
 
-    async fn abort(&mut self, kept: &Mutex<Kept>) -> Result<(), Trouble> {
+    async fn marked_as(&mut self, stage: Stage) -> Result<(), Trouble> {
         self.lock().await?;
-        // Two of one app would both do its work.
-        let new = survey::survey(self.new, &self.job.user).await?;
-        let mut there = Freight::default();
-        if !new.docker.is_empty() {
-            let wishes = Wishes { deploy: None, groups: &[], also: &self.job.also, skip: &self.job.skip };
-            let (candidates, left) = freight::candidates(&new, &new.home, wishes);
-            let paths: Vec<String> = candidates.iter().map(|candidate| candidate.from.clone()).collect();
-            let found = survey::paths(self.new, &paths).await?;
-            there = freight::freight(&new, candidates, &found, left);
-        }
-        let names: Vec<String> = there.apps.iter().chain(&there.others).cloned().collect();
-        if !names.is_empty() {
-            freeze::stop_all(self.new, &names, &self.job.means).await?;
-            self.new.note(format!("stopped on the new host: {}", names.join(", "))).await;
-        }
-        self.unlocked_thaw(kept).await
+        self.mark(stage).await
     }
 
-    async fn settle(&mut self) -> Result<(), Trouble> {
+    async fn tidy(&mut self) -> Result<(), Trouble> {
         self.lock().await?;
-        self.mark(Stage::Switched).await?;
         for side in [&mut *self.old, &mut *self.new] {
             manifest::forget(side).await?;
             side.act("removing what was installed for the copy", Call::new(&COPY, "copy_unpack")).await?;
         }
         Ok(())
     }
+}
+
+/// Whose data a new host is being filled with, and how far.
+pub(super) async fn marked(new: &mut Side) -> Result<Option<(String, Stage)>, Trouble> {
+    let answers = new.ask(vec![Call::new(&COPY, "copy_marked")]).await?;
+    let text = answers.first().map(|(_, body)| String::from_utf8_lossy(body).trim().to_owned()).unwrap_or_default();
+    Ok(text
+        .split_once(' ')
+        .and_then(|(from, stage)| Some((from.to_owned(), STAGES.into_iter().find(|known| known.word() == stage)?))))
 }

@@ -56,6 +56,8 @@ pub(super) struct Trip<'a> {
     pub(super) owner: Option<(u32, u32)>,
     /// Bytes in it.
     pub(super) bytes: u64,
+    /// The deployer's login, who owns what is made above the tree in its home.
+    pub(super) user: &'a str,
 }
 
 /// How much a pass looks at, and whether it changes anything.
@@ -192,7 +194,7 @@ impl<'a> Copier<'a> {
     ) -> Result<Vec<String>, Trouble> {
         let begun = Instant::now();
         let options = trip.options(&self.manner, pass);
-        new.act("making the folder above", Call::new(&COPY, "copy_parent").arg(trip.to)).await?;
+        new.act("making the folder above", Call::new(&COPY, "copy_parent").arg(trip.to).arg(trip.user)).await?;
         let learned = new.act("asking rsync", Call::new(&COPY, "copy_learn").args(&options)).await?;
         let words = server_words(&learned, &trip.source())
             .map_err(|why| Trouble::new(why, "please report it").on(&new.name))?;
@@ -305,7 +307,13 @@ async fn relay(old: Connection, new: Connection, words: Vec<String>) -> Result<(
         }
     };
     // One command with both pipes: what the new host's rsync says comes out, what it is to hear goes in.
-    let receiver = begin(&new, &script("ends")).await?;
+    let receiver = match begin(&new, &script("ends")).await {
+        Ok(receiver) => receiver,
+        Err(why) => {
+            let _ = begin(&new, &script("free")).await;
+            return Err(why);
+        }
+    };
     let mut passed = 0;
     let (one, other) = pipe::join(sender, receiver, |bytes| passed += bytes).await;
     tracing::debug!(bytes = passed, "carried");

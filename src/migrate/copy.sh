@@ -4,24 +4,36 @@
 copy_dir=/run/bedplate/migrate
 copy_record=/var/lib/bedplate/migrate
 
-# copy_package COMMAND PACKAGE: sees to it that a command is there. What was installed for it is written down.
+# copy_apt WORD...: apt, in peace: nothing is restarted for it on a host that serves.
+copy_apt() {
+	DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 apt-get -q -y -o DPkg::Lock::Timeout=120 "$@"
+}
+
+# copy_install PACKAGE: installs it, with newer lists if that is what it takes.
+copy_install() {
+	apt-cache show "$1" >/dev/null 2>&1 || copy_apt update
+	copy_apt install --no-install-recommends "$1" || { copy_apt update && copy_apt install --no-install-recommends "$1"; }
+}
+
+# copy_package COMMAND PACKAGE: sees to it that a command is there. What is installed for it is written down.
 copy_package() {
 	command -v "$1" >/dev/null && return 0
 	mkdir -p "$copy_record" || exit 1
 	printf '%s\n' "$2" >>"$copy_record/installed" || exit 1
-	DEBIAN_FRONTEND=noninteractive
-	export DEBIAN_FRONTEND
-	apt-cache show "$2" >/dev/null 2>&1 || apt-get -q -o DPkg::Lock::Timeout=120 update
-	apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends "$2" ||
-		{ apt-get -q -o DPkg::Lock::Timeout=120 update && apt-get -q -y -o DPkg::Lock::Timeout=120 install --no-install-recommends "$2"; }
+	bp_detached /run/bedplate/copy-package.log copy_install "$2"
+}
+
+# copy_remove: removes what was written down.
+copy_remove() {
+	sort -u "$copy_record/installed" | while read -r copy_name; do
+		copy_apt purge "$copy_name" </dev/null || exit 1
+	done
 }
 
 # copy_unpack: removes what was installed for a copy.
 copy_unpack() {
 	[ -e "$copy_record/installed" ] || return 0
-	DEBIAN_FRONTEND=noninteractive
-	export DEBIAN_FRONTEND
-	sort -u "$copy_record/installed" | xargs -r apt-get -q -y -o DPkg::Lock::Timeout=120 purge || exit 1
+	bp_detached /run/bedplate/copy-package.log copy_remove || exit 1
 	rm -f "$copy_record/installed"
 }
 
@@ -64,7 +76,7 @@ copy_lend() {
 	copy_until=$(date -d '+10 minutes' +%Y%m%d%H%M%S) || exit 1
 	[ -f "$copy_file" ] || bp_fail "$1 has no $copy_file"
 	cp -p -- "$copy_file" "$copy_file.bedplate-new" || exit 1
-	[ -z "$(tail -c 1 "$copy_file.bedplate-new")" ] || printf '\n' >>"$copy_file.bedplate-new"
+	[ -z "$(tail -c 1 "$copy_file.bedplate-new")" ] || printf '\n' >>"$copy_file.bedplate-new" || exit 1
 	printf 'restrict,from="%s",expiry-time="%s",command="%s" %s\n' "$4" "$copy_until" "$3" "$2" >>"$copy_file.bedplate-new" || exit 1
 	mv -f -- "$copy_file.bedplate-new" "$copy_file"
 }
@@ -76,7 +88,13 @@ copy_take_back() {
 	rm -f -- "$copy_file.bedplate-new"
 	grep -q ' bedplate-migrate-once$' "$copy_file" 2>/dev/null || return 0
 	cp -p -- "$copy_file" "$copy_file.bedplate-new" || exit 1
-	grep -v ' bedplate-migrate-once$' "$copy_file" >"$copy_file.bedplate-new"
+	copy_status=0
+	grep -v ' bedplate-migrate-once$' "$copy_file" >"$copy_file.bedplate-new" || copy_status=$?
+	# 1: no other line. Anything else, such as a full disk, must not cost anybody the way in.
+	if [ "$copy_status" -gt 1 ]; then
+		rm -f -- "$copy_file.bedplate-new"
+		bp_fail "$copy_file can not be written"
+	fi
 	mv -f -- "$copy_file.bedplate-new" "$copy_file"
 }
 
@@ -99,10 +117,34 @@ copy_pipes() {
 	printf ': <>%s/up\n: <>%s/down\n' "$copy_dir" "$copy_dir" >"$copy_dir/free"
 }
 
-# copy_parent PATH: makes the folders above a path.
+# copy_parent PATH USER: makes the folders above a path; those below the home of the deployer's login belong to it, or the
+# deployer could put nothing beside the data.
 copy_parent() {
+	copy_home=$(getent passwd "$2" | cut -d : -f 6)
 	copy_above=$(dirname -- "$1")
-	[ -d "$copy_above" ] || (umask 022 && mkdir -p -- "$copy_above")
+	while [ ! -d "$copy_above" ]; do
+		case $copy_above in
+			"${copy_home:-/nowhere}"/*) copy_owned=$copy_above ;;
+			*) copy_owned='' ;;
+		esac
+		copy_below=$copy_above
+		copy_above=$(dirname -- "$copy_above")
+		if [ -d "$copy_above" ]; then
+			(umask 022 && mkdir -- "$copy_below") || exit 1
+			[ -z "$copy_owned" ] || chown -- "$2:" "$copy_below" || exit 1
+			copy_above=$(dirname -- "$1")
+		fi
+	done
+}
+
+# copy_owner PATH: owner, group and mode of a folder.
+copy_owner() {
+	bp_field "$(stat -c '%u:%g %a' -- "$1")"
+}
+
+# copy_own PATH OWNER MODE: gives a folder an owner and a mode.
+copy_own() {
+	chown -- "$2" "$1" && chmod -- "$3" "$1"
 }
 
 # copy_pull SHELL OPTION... SOURCE TARGET: runs rsync. What stands in the place of ssh is a word of `ssh` or `pipes`.

@@ -16,7 +16,7 @@ const OWN: &str = "(your command)";
 pub struct Means {
     /// Seconds that a container has to end by itself. A database that is killed has to recover on the new host.
     pub patience: u32,
-    /// A command in the place of stopping containers, and the one that takes it back.
+    /// A command that stops what no container is, and the one that takes it back.
     pub own: Option<(String, String)>,
     /// A command between the app's end and the databases'.
     pub dump: Option<String>,
@@ -29,7 +29,6 @@ pub(super) async fn stop(old: &mut Side, freight: &Freight, means: &Means) -> Re
     if let Some((freeze, _)) = &means.own {
         old.act("noting what is stopped", call("freeze_note").arg(OWN)).await?;
         old.act("running your command", call("freeze_own").arg(freeze)).await?;
-        return Ok(());
     }
     // The first to be started again is the last that was stopped: databases before the app.
     let names = freight.apps.iter().chain(&freight.others);
@@ -50,6 +49,11 @@ pub(super) async fn stop(old: &mut Side, freight: &Freight, means: &Means) -> Re
 pub(super) async fn stop_all(side: &mut Side, names: &[String], means: &Means) -> Result<(), Trouble> {
     let call = Call::new(&FREEZE, "freeze_stop").arg(means.patience.to_string()).args(names);
     side.act("stopping containers", call).await.map(|_| ())
+}
+
+/// Removes stopped containers, not what they keep.
+pub(super) async fn remove(side: &mut Side, names: &[String]) -> Result<(), Trouble> {
+    side.act("removing containers", Call::new(&FREEZE, "freeze_remove").args(names)).await.map(|_| ())
 }
 
 /// Writes a container down that is about to be stopped.

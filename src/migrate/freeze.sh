@@ -21,8 +21,22 @@ freeze_stop() {
 	for freeze_name in "$@"; do
 		! docker container inspect "$freeze_name" >/dev/null 2>&1 || freeze_there="$freeze_there $freeze_name"
 	done
+	# Docker starts one with the policy `always` again at the next boot, stopped or not. What it had is written down.
+	for freeze_name in $freeze_there; do
+		if [ "$(docker container inspect --format '{{.HostConfig.RestartPolicy.Name}}' "$freeze_name")" = always ]; then
+			printf '%s\n' "$freeze_name" >>"$freeze_dir/always" || exit 1
+			docker update --restart unless-stopped "$freeze_name" || exit 1
+		fi
+	done
 	# shellcheck disable=SC2086 # names of containers, which hold no blanks
 	[ -z "$freeze_there" ] || docker container stop --time "$freeze_patience" $freeze_there
+}
+
+# freeze_remove NAME...: removes stopped containers; what they keep is in volumes and folders.
+freeze_remove() {
+	for freeze_name in "$@"; do
+		! docker container inspect "$freeze_name" >/dev/null 2>&1 || docker container rm "$freeze_name" || exit 1
+	done
 }
 
 # freeze_start: starts what was noted, the last one first, and forgets it. One that is gone is told and gone past.
@@ -33,12 +47,16 @@ freeze_start() {
 	while read -r freeze_name; do
 		if docker container inspect "$freeze_name" >/dev/null 2>&1; then
 			docker container start "$freeze_name" || freeze_bad="$freeze_bad $freeze_name"
+			if grep -q -x -F -e "$freeze_name" "$freeze_dir/always" 2>/dev/null; then
+				docker update --restart always "$freeze_name" || freeze_bad="$freeze_bad $freeze_name"
+			fi
+			[ "$(docker container inspect --format '{{.State.Running}}' "$freeze_name")" = true ] || freeze_bad="$freeze_bad $freeze_name"
 		else
 			printf '%s is not there any more\n' "$freeze_name"
 		fi </dev/null
 	done <"$freeze_dir/thaw"
 	[ -z "$freeze_bad" ] || bp_fail "not started:$freeze_bad"
-	rm -f "$freeze_dir/frozen" "$freeze_dir/thaw"
+	rm -f "$freeze_dir/frozen" "$freeze_dir/thaw" "$freeze_dir/always"
 }
 
 # freeze_state: the names that were noted, a line each, and behind them those that run.

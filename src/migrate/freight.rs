@@ -46,6 +46,17 @@ pub struct Candidate {
     pub named: bool,
 }
 
+/// What may be moved.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Candidates {
+    /// Trees to be looked at.
+    pub found: Vec<Candidate>,
+    /// What stays without being looked at.
+    pub left: Vec<Left>,
+    /// What can neither be moved nor stay behind without a word.
+    pub wrong: Vec<String>,
+}
+
 /// Where a tree goes.
 #[derive(Debug, Clone, PartialEq)]
 pub enum To {
@@ -111,8 +122,12 @@ impl Freight {
 }
 
 /// What may be moved, and what stays without being looked at. `new_home`: of the deployer's login there.
-pub fn candidates(old: &Survey, new_home: &str, wishes: Wishes<'_>) -> (Vec<Candidate>, Vec<Left>) {
-    let mut gathered = Gathered { old, new_home, wishes, found: Vec::new(), left: Vec::new() };
+pub fn candidates(old: &Survey, new_home: &str, wishes: Wishes<'_>) -> Candidates {
+    let homely = wishes.deploy.map(|deploy| declared(deploy, wishes.groups).0).unwrap_or_default();
+    let homely = homely.into_iter().map(|(_, path)| path).filter(|path| !path.starts_with('/'));
+    let homely = homely.map(|path| path.trim_start_matches("./").trim_end_matches('/').to_owned()).collect();
+    let (found, left, wrong) = Default::default();
+    let mut gathered = Gathered { old, new_home, wishes, homely, found, left, wrong };
     old.volumes.iter().for_each(|volume| gathered.volume(volume));
     for container in old.containers.iter().filter(|container| container.name != PROXY) {
         container.mounts.iter().filter(|mount| mount.sort == "bind").for_each(|mount| gathered.bind(container, mount));
@@ -129,9 +144,10 @@ pub fn candidates(old: &Survey, new_home: &str, wishes: Wishes<'_>) -> (Vec<Cand
         found.retain(|candidate| !is_uploaded(&candidate.from));
         gathered.found = found;
     }
-    if !old.home.is_empty() {
+    {
+        let home = gathered.home().to_owned();
         for name in PROXY_FILES {
-            let path = format!("{}/.kamal/proxy/{name}", old.home);
+            let path = format!("{home}/.kamal/proxy/{name}");
             let what = match name {
                 "apps-config" => "certificates and error pages of your own".to_owned(),
                 name => format!("kamal-proxy's {name}"),
@@ -148,7 +164,7 @@ pub fn candidates(old: &Survey, new_home: &str, wishes: Wishes<'_>) -> (Vec<Cand
     for also in wishes.also {
         gathered.also(also);
     }
-    (gathered.found, gathered.left)
+    Candidates { found: gathered.found, left: gathered.left, wrong: gathered.wrong }
 }
 
 /// What is being gathered.
@@ -156,13 +172,20 @@ struct Gathered<'a> {
     old: &'a Survey,
     new_home: &'a str,
     wishes: Wishes<'a>,
+    /// Folders that deploy.yml names from the login's home: where that home is, they are.
+    homely: Vec<String>,
     found: Vec<Candidate>,
     left: Vec<Left>,
+    wrong: Vec<String>,
 }
 
 impl Gathered<'_> {
+    /// Whether it stays: by its name, or by a path that may be written from the login's home.
     fn skipped(&self, name: &str) -> bool {
-        self.wishes.skip.iter().any(|skip| skip.trim_end_matches('/') == name)
+        let same = |skip: &String| {
+            skip.trim_end_matches('/') == name || self.absolute(skip) == name || self.homely(name) == Some(skip)
+        };
+        self.wishes.skip.iter().any(same)
     }
 
     fn leave(&mut self, what: String, why: &'static str) {
@@ -193,8 +216,13 @@ impl Gathered<'_> {
         } else if self.skipped(&volume.name) {
             self.leave(what, "you said so");
         } else if volume.is_anonymous() {
-            if mounted {
-                self.leave(what, "it has no name, so no other container would find it; give it one in deploy.yml");
+            if self.of_accessory(&volume.name) {
+                self.wrong.push(format!(
+                    "{what} of an accessory has no name, so its container on the new host would not find it; give it one in \
+                     deploy.yml (`volumes:` or `directories:`), or leave it behind with `--skip`"
+                ));
+            } else if mounted {
+                self.leave(what, "it has no name, so no other container would find it");
             }
         } else if volume.driver != "local" {
             self.leave(what, "its driver is not `local`");
@@ -205,6 +233,15 @@ impl Gathered<'_> {
             let to = To::Volume { volume: volume.clone(), below: String::new() };
             self.add(Candidate { what, from, to, of_login: false, named: false });
         }
+    }
+
+    /// Whether a container of an accessory has this volume.
+    fn of_accessory(&self, volume: &str) -> bool {
+        self.old.containers.iter().any(|container| {
+            container.label("service").is_some()
+                && container.label("role").is_none()
+                && container.mounts.iter().any(|mount| mount.name == volume)
+        })
     }
 
     fn bind(&mut self, container: &Container, mount: &Mount) {
@@ -225,10 +262,15 @@ impl Gathered<'_> {
         homes.into_iter().filter(|home| !home.is_empty()).find_map(|home| path.strip_prefix(home)?.strip_prefix('/'))
     }
 
+    /// The login's home on the old host; root's where that login is not there yet.
+    fn home(&self) -> &str {
+        if self.old.home.is_empty() { "/root" } else { &self.old.home }
+    }
+
     fn absolute(&self, path: &str) -> String {
         match path.starts_with('/') {
             true => path.trim_end_matches('/').to_owned(),
-            false => format!("{}/{}", self.old.home, path.trim_start_matches("./").trim_end_matches('/')),
+            false => format!("{}/{}", self.home(), path.trim_start_matches("./").trim_end_matches('/')),
         }
     }
 
@@ -237,10 +279,18 @@ impl Gathered<'_> {
         if self.skipped(path) || self.skipped(&from) {
             self.leave(what, "you said so");
         } else if TOO_WIDE.contains(&from.as_str()) {
-            self.leave(what, "it is too wide; name what you mean with `--also`");
+            self.wrong
+                .push(format!("{what}: {from} is too wide; name what you mean with `--also`, and `--skip {from}`"));
         } else {
+            // What a path names outright is found there by the new container too; only what is said from the home moves
+            // with it, Kamal's own files among it. Without a deploy.yml nobody can tell.
+            let moves = |below: &str| {
+                self.wishes.deploy.is_none()
+                    || below.starts_with(".kamal/")
+                    || self.homely.iter().any(|homely| homely == below)
+            };
             let to = match self.homely(&from) {
-                Some(below) if !self.new_home.is_empty() => format!("{}/{below}", self.new_home),
+                Some(below) if !self.new_home.is_empty() && moves(below) => format!("{}/{below}", self.new_home),
                 _ => from.clone(),
             };
             self.add(Candidate { what, from, to: To::Path(to), of_login: false, named: false });
@@ -262,18 +312,13 @@ impl Gathered<'_> {
             return;
         }
         let from = name.trim_end_matches('/').to_owned();
-        let of = |from: String, named: bool| Candidate {
-            what: from.clone(),
-            to: To::Path(from.clone()),
-            from,
-            of_login: false,
-            named,
-        };
-        // What SQLite keeps beside a database belongs to it.
-        let beside = ["-wal", "-shm", "-journal"].map(|end| of(format!("{from}{end}"), false));
+        if TOO_WIDE.contains(&from.as_str()) || from.is_empty() || is_below(&from, &OF_THE_SYSTEM) {
+            self.wrong.push(format!("{name} is the system's or too wide, and would replace the new host's own"));
+            return;
+        }
         self.found.retain(|candidate| candidate.from != from);
-        self.found.push(of(from, true));
-        beside.into_iter().for_each(|candidate| self.add(candidate));
+        let (what, to) = (from.clone(), To::Path(from.clone()));
+        self.found.push(Candidate { what, from, to, of_login: false, named: true });
     }
 }
 
@@ -311,8 +356,9 @@ fn is_below(path: &str, folders: &[&str]) -> bool {
 }
 
 /// What is moved, of `candidates` that were `found` so.
-pub fn freight(old: &Survey, candidates: Vec<Candidate>, found: &[Found], mut left: Vec<Left>) -> Freight {
-    let mut freight = Freight::default();
+pub fn freight(old: &Survey, candidates: Candidates, found: &[Found]) -> Freight {
+    let Candidates { found: candidates, mut left, wrong } = candidates;
+    let mut freight = Freight { wrong, ..Freight::default() };
     let mut names: BTreeMap<String, String> = BTreeMap::new();
     for (candidate, found) in candidates.into_iter().zip(found) {
         let Candidate { what, to, of_login, named, .. } = candidate;
@@ -323,7 +369,10 @@ pub fn freight(old: &Survey, candidates: Vec<Candidate>, found: &[Found], mut le
             Sort::Other => left.push(Left { what, why: "it is neither a folder nor a file" }),
             // An empty folder is made by whoever needs it; a volume is not, with its options.
             Sort::Folder if found.empty && matches!(to, To::Path(_)) && of_login => {}
-            Sort::Folder | Sort::File => {
+            Sort::Database if named => freight.wrong.push(format!(
+                "{real} is a database of SQLite, which keeps more beside it: name the folder that it is in"
+            )),
+            Sort::Folder | Sort::File | Sort::Database => {
                 if real.contains(['*', '?', '[', ']', '\\', '\n']) {
                     freight.wrong.push(format!("{real} has a sign in its name that rsync takes for a pattern"));
                     continue;
@@ -333,7 +382,7 @@ pub fn freight(old: &Survey, candidates: Vec<Candidate>, found: &[Found], mut le
                     continue;
                 }
                 names.insert(real.clone(), what.clone());
-                let file = found.sort == Sort::File;
+                let file = found.sort != Sort::Folder;
                 let (used, bytes) = (found.used, found.bytes);
                 freight.roots.push(Root { what, from: real, to, file, of_login, used, bytes });
             }
@@ -347,8 +396,34 @@ pub fn freight(old: &Survey, candidates: Vec<Candidate>, found: &[Found], mut le
     };
     freight.roots.retain(|root| !inner(root));
     freight.left = left;
+    collisions(&mut freight);
     stops(old, &mut freight);
     freight
+}
+
+/// Two trees can not go to one place: the one would be lost to the other.
+fn collisions(freight: &mut Freight) {
+    let path = |root: &Root| match &root.to {
+        To::Path(path) => Some(path.clone()),
+        To::Volume { volume, below } if below.is_empty() => volume.device().map(str::to_owned),
+        To::Volume { .. } => None,
+    };
+    let mut wrong = Vec::new();
+    for (at, one) in freight.roots.iter().enumerate() {
+        for other in &freight.roots[at + 1..] {
+            let (Some(here), Some(there)) = (path(one), path(other)) else { continue };
+            // A volume below a tree goes along with it, to the same place.
+            let along = |a: &Root, b: &Root, x: &str, y: &str| matches!((a.from.strip_prefix(&b.from), x.strip_prefix(y)), (Some(from), Some(to)) if from == to);
+            let meet = is_below(&here, &[&there]) || is_below(&there, &[&here]);
+            if meet && !along(one, other, &here, &there) && !along(other, one, &there, &here) {
+                wrong.push(format!(
+                    "{} and {} would both go to {here}: one of them is stale; leave it behind with `--skip {}`, or move it away",
+                    one.from, other.from, other.from
+                ));
+            }
+        }
+    }
+    freight.wrong.append(&mut wrong);
 }
 
 /// Which containers must stand still.

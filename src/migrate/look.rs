@@ -45,16 +45,16 @@ impl Both<'_> {
 
     pub(super) async fn freight(&mut self, old: &Survey, new: &Survey) -> Result<Freight, Trouble> {
         let job = self.job;
-        if old.docker.is_empty() && job.also.is_empty() {
+        if old.docker.is_empty() && (job.also.is_empty() || old.docker_installed) {
             let help = "start Docker there, or name what is to be moved with `--also`";
             return Err(Trouble::refused("Docker does not answer on the old host", help).on(&self.old.name));
         }
         let new_home = if new.home.is_empty() { &old.home } else { &new.home };
         let wishes = Wishes { deploy: job.deploy.as_ref(), groups: &job.groups, also: &job.also, skip: &job.skip };
-        let (candidates, left) = freight::candidates(old, new_home, wishes);
-        let paths: Vec<String> = candidates.iter().map(|candidate| candidate.from.clone()).collect();
+        let candidates = freight::candidates(old, new_home, wishes);
+        let paths: Vec<String> = candidates.found.iter().map(|candidate| candidate.from.clone()).collect();
         let found = survey::paths(self.old, &paths).await?;
-        let freight = freight::freight(old, candidates, &found, left);
+        let freight = freight::freight(old, candidates, &found);
         match freight.wrong.as_slice() {
             [] => Ok(freight),
             wrong => {
@@ -74,6 +74,14 @@ impl Both<'_> {
                 let help = "to go back, `--abort`; it starts the old host's containers again, without what came since";
                 return Err(Trouble::refused(what, help).on(&self.new.name));
             }
+            Some((_, Stage::Switching)) => {
+                let what =
+                    "an earlier run had begun to deploy to the new host: what came there since would be overwritten";
+                let help = "if the app is well there, point your DNS at it, and that is all; else go back with `--abort`, then run again";
+                return Err(Trouble::refused(what, help).on(&self.new.name));
+            }
+            // What came to the new host before it was given up is there only.
+            Some((_, Stage::Aborted)) => false,
             Some((from, _)) => from == self.old.connection.login().host_key_fingerprint,
             None => false,
         };

@@ -6,7 +6,12 @@ manifest_dir=/var/lib/bedplate/migrate
 # manifest_list ROOT: a record for each entry, ended by NUL, in the order of names: name // sort mode owner group size
 # changed status-changed device:number links // link. No name holds two slashes in a row.
 manifest_list() {
-	find "$1" -printf '%P//%y %m %U %G %s %T@ %C@ %D:%i %n//%l\0' | sort -z
+	manifest_found=$manifest_dir/found.$$
+	find "$1" -printf '%P//%y %m %U %G %s %T@ %C@ %D:%i %n//%l\0' >"$manifest_found"
+	manifest_status=$?
+	sort -z <"$manifest_found" || manifest_status=1
+	rm -f "$manifest_found"
+	return "$manifest_status"
 }
 
 # manifest_merge PHASE ROOT SINCE OWNER: reads a list beside the sums that are kept. `ask` prints the files whose sums are
@@ -57,7 +62,8 @@ manifest_merge() {
 				$bytes += $size;
 			} elsif ($phase eq "ask") { next }
 			my $leader = "";
-			if ($sort ne "d" and $links > 1) { $leader = $first{$id} //= $name }
+			# The first name of a file counts as any file: its others may lie outside of the tree.
+			if ($sort ne "d" and $links > 1) { $leader = $first{$id} // ""; $first{$id} //= $name }
 			$size = "" if $sort ne "f";
 			($user, $group) = ("", "") if $owner;
 			$count++;
@@ -78,7 +84,8 @@ manifest_take() {
 	mkdir -p "$manifest_dir" && chmod 0700 "$manifest_dir" || exit 1
 	manifest_since=$(($(date +%s) - 2))
 	sync -f "$2"
-	manifest_list "$2" >"$manifest_out.list" || exit 1
+	# Entries that go away meanwhile make `find` end with 1; whether that matters is seen by what is missing.
+	manifest_list "$2" >"$manifest_out.list" || [ -e "$2" ] || exit 1
 	manifest_merge ask "$2" "$manifest_since" "$3" "$manifest_out.list" "$manifest_out.sums" /dev/null "$manifest_out" >"$manifest_out.todo" || exit 1
 	# Files may go away meanwhile; whether one has is seen by what is missing.
 	xargs -0 -r sha256sum -z -- <"$manifest_out.todo" >"$manifest_out.fresh" 2>/dev/null
@@ -116,13 +123,30 @@ manifest_forget() {
 	rm -f "$manifest_dir"/*.manifest "$manifest_dir"/*.sums "$manifest_dir"/*.databases "$manifest_dir"/*.marks "$manifest_dir"/*.now
 }
 
-# manifest_databases PATH...: of each database `ok`, or what is wrong with it. The files are left as they are.
+# manifest_check FILE: what SQLite finds wrong with a database, or `ok`.
+manifest_check() {
+	printf 'PRAGMA integrity_check;\n' | sqlite3 "$@" 2>&1 | head -n 5
+}
+
+# manifest_databases PATH...: of each database `ok`, or what is wrong with it. The files are left as they are: one that
+# has a journal to be rolled back is looked at on a copy.
 manifest_databases() {
 	for manifest_base in "$@"; do
 		bp_field "$manifest_base"
-		manifest_shared=0
-		[ ! -e "$manifest_base-shm" ] || manifest_shared=1
-		bp_field "$(printf 'PRAGMA integrity_check;\n' | sqlite3 -readonly "$manifest_base" 2>&1 | head -n 5)"
-		[ "$manifest_shared" = 1 ] || rm -f -- "$manifest_base-shm"
+		if [ -s "$manifest_base-journal" ]; then
+			manifest_copy=$manifest_base.bedplate-check
+			cp --reflink=auto -- "$manifest_base" "$manifest_copy" && cp -- "$manifest_base-journal" "$manifest_copy-journal"
+			bp_field "$(manifest_check "$manifest_copy")"
+			rm -f -- "$manifest_copy" "$manifest_copy-journal"
+			continue
+		fi
+		manifest_beside=''
+		for manifest_end in -shm -wal; do
+			[ -e "$manifest_base$manifest_end" ] || manifest_beside="$manifest_beside $manifest_end"
+		done
+		bp_field "$(manifest_check -readonly "$manifest_base")"
+		for manifest_end in $manifest_beside; do
+			rm -f -- "$manifest_base$manifest_end"
+		done
 	done
 }

@@ -2,6 +2,7 @@
 //! started again whenever the move does not come to its end. What is copied is decided in [`freight`], how in `copy`,
 //! whether it arrived in `manifest`; the order of it all is in [`chain`]. The gate and the deployer are other rooms.
 
+mod back;
 pub mod backup;
 pub mod chain;
 mod copy;

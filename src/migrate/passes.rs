@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::chain::{Both, Kept, Stage, with};
 use super::copy::{self, COPY, Copier, Pass, Trip};
-use super::freight::{Freight, Root, To};
+use super::freight::{self, Freight, Root, To};
 use super::manifest::{self, Manifest};
 use super::side::Trouble;
 use super::{freeze, survey};
@@ -36,12 +36,25 @@ impl Both<'_> {
                         return Err(Trouble::new(what, help).on(&self.new.name));
                     }
                     let base = if device.is_empty() { mountpoint } else { device };
+                    if !below.is_empty() {
+                        self.own(&volume.mountpoint, base).await?;
+                    }
                     if below.is_empty() { base.to_owned() } else { format!("{base}/{below}") }
                 }
             };
             all.push((root.clone(), to));
         }
         Ok(all)
+    }
+
+    /// Gives a volume the owner that it had: Docker does so only for one that it finds empty, and a container that may not
+    /// write beside what was copied says nothing of it.
+    async fn own(&mut self, from: &str, to: &str) -> Result<(), Trouble> {
+        let answers = self.old.ask(vec![Call::new(&COPY, "copy_owner").arg(from)]).await?;
+        let text = answers.first().map(|(_, body)| String::from_utf8_lossy(body).replace('\0', "")).unwrap_or_default();
+        let Some((owner, mode)) = text.trim().split_once(' ') else { return Ok(()) };
+        let call = Call::new(&COPY, "copy_own").arg(to).arg(owner).arg(mode);
+        self.new.act("giving a volume its owner", call).await.map(|_| ())
     }
 
     async fn copy_all(
@@ -53,7 +66,7 @@ impl Both<'_> {
     ) -> Result<(), Trouble> {
         for (root, to) in trips {
             let begun = self.begin(&format!("copy {}", root.what)).await;
-            let trip = trip(root, to, owner);
+            let trip = trip(root, to, owner, &self.job.user);
             copier.copy(self.old, self.new, &trip, pass).await?;
             let action = match pass {
                 Pass::Live => format!("copied {}: {}", root.what, copy::told(root.bytes, begun.elapsed())),
@@ -92,6 +105,7 @@ impl Both<'_> {
         let (stopped, _) = freeze::state(self.old).await?;
         if !stopped.is_empty() {
             self.old.note(format!("still stopped by an earlier run: {}", stopped.join(", "))).await;
+            with(kept, |kept| kept.stopped_before = stopped);
         }
         self.mark(Stage::Copying).await?;
         let mut copier = Copier::new(self.run, self.job.manner.clone());
@@ -151,8 +165,13 @@ impl Both<'_> {
 
     pub(super) async fn final_copy(&mut self, kept: &Mutex<Kept>) -> Result<(), Trouble> {
         self.lock().await?;
-        let freight = with(kept, |kept| kept.freight.clone());
-        let new = survey::survey(self.new, &self.job.user).await?;
+        let user = &self.job.user;
+        let (old, new) = tokio::join!(survey::survey(self.old, user), survey::survey(self.new, user));
+        let (old, new) = (old?, new?);
+        // Somebody may have deployed since the first copy.
+        let freight = self.freight(&old, &new).await?;
+        self.may_be_filled(&old, &new, &freight).await?;
+        with(kept, |kept| kept.freight = freight.clone());
         let mut copier = Copier::new(self.run, self.job.manner.clone());
         // All that can be done before the app stops is done before.
         copier.ready(self.old, self.new).await?;
@@ -196,12 +215,11 @@ impl Both<'_> {
     }
 
     async fn nobody_writes(&mut self, freight: &Freight, trips: &[(Root, String)]) -> Result<(), Trouble> {
-        let (_, running) = freeze::state(self.old).await?;
-        let all = freight.apps.iter().chain(&freight.others);
-        let mut still: Vec<String> = match self.job.means.own {
-            None => all.filter(|name| running.contains(name)).map(|name| format!("container {name}")).collect(),
-            Some(_) => Vec::new(),
-        };
+        let now = survey::survey(self.old, &self.job.user).await?;
+        let mut writing = Freight { roots: freight.roots.clone(), ..Freight::default() };
+        freight::stops(&now, &mut writing);
+        let mut still: Vec<String> =
+            writing.apps.iter().chain(&writing.others).map(|name| format!("container {name}")).collect();
         let roots: Vec<String> = trips
             .iter()
             // kamal-proxy goes on, to answer those who come meanwhile; nobody asks it for new certificates.
@@ -226,7 +244,7 @@ impl Both<'_> {
     ) -> Result<(), Trouble> {
         let mut databases = Vec::new();
         for (root, to) in trips {
-            let trip = trip(root, to, owner);
+            let trip = trip(root, to, owner, &self.job.user);
             let one = [(root.clone(), to.clone())];
             let mut looked = self.manifests(&one).await?;
             if looked.iter().any(|(old, new)| old.digest != new.digest) {
@@ -272,9 +290,9 @@ impl Both<'_> {
     }
 }
 
-fn trip<'a>(root: &'a Root, to: &'a str, owner: Option<(u32, u32)>) -> Trip<'a> {
+fn trip<'a>(root: &'a Root, to: &'a str, owner: Option<(u32, u32)>, user: &'a str) -> Trip<'a> {
     let owner = owner.filter(|_| root.of_login);
-    Trip { what: &root.what, from: &root.from, to, file: root.file, owner, bytes: root.bytes }
+    Trip { what: &root.what, from: &root.from, to, file: root.file, owner, bytes: root.bytes, user }
 }
 
 fn counted(count: usize, what: &str) -> String {

@@ -11,6 +11,9 @@ use crate::shell::frame::{BadAnswer, Part, printable_lines};
 use crate::shell::{Batch, Call, Mode};
 use crate::ssh::{ConnectError, Connection, HeldShell, SessionError, Target};
 
+/// How long the lock of a host is waited for.
+const LOCK_WITHIN: Duration = Duration::from_secs(20);
+
 /// Why a move does not go on.
 #[derive(Debug)]
 pub struct Trouble {
@@ -94,23 +97,25 @@ impl Side {
         Ok(Self { name: target.name.clone(), target: target.clone(), connection, shell, teller })
     }
 
-    /// Keeps every other run off the host for as long as this one is there. Errors: another run holds it.
+    /// Keeps every other run off the host for as long as this one is there. What an earlier part of this move left
+    /// running there is waited for. Errors: another run holds it.
     pub(super) async fn lock(&mut self, run: &Run) -> Result<(), Trouble> {
         let limit = self.target.keepalive.limit();
-        let taken = record::lock(&mut self.shell, &run.operator, limit).await;
-        match taken.map_err(|error| Trouble::from(error).on(&self.name))? {
-            Lock::Taken => Ok(()),
-            Lock::Held(_) => {
-                let help = "wait for it to end; a run that has lost its connection lets go within two minutes";
-                Err(Trouble {
-                    exit: Exit::HostBusy,
-                    ..Trouble::new("another run holds this host", help).on(&self.name)
-                })
-            }
-            Lock::Failed(said) => {
-                Err(Trouble::new("the host's lock can not be taken", "look at the free space of /run")
-                    .said(said)
-                    .on(&self.name))
+        let until = Instant::now() + LOCK_WITHIN;
+        loop {
+            let taken = record::lock(&mut self.shell, &run.operator, limit).await;
+            match taken.map_err(|error| Trouble::from(error).on(&self.name))? {
+                Lock::Taken => return Ok(()),
+                Lock::Held(_) if Instant::now() < until => tokio::time::sleep(Duration::from_millis(500)).await,
+                Lock::Held(_) => {
+                    let help = "wait for it to end; a run that has lost its connection lets go within two minutes";
+                    let trouble = Trouble::new("another run holds this host", help).on(&self.name);
+                    return Err(Trouble { exit: Exit::HostBusy, ..trouble });
+                }
+                Lock::Failed(said) => {
+                    let trouble = Trouble::new("the host's lock can not be taken", "look at the free space of /run");
+                    return Err(trouble.said(said).on(&self.name));
+                }
             }
         }
     }

@@ -28,6 +28,8 @@ pub struct Survey {
     pub docker: String,
     /// Docker's folder.
     pub docker_root: String,
+    /// Whether there is a Docker, answering or not.
+    pub docker_installed: bool,
     /// Docker's volumes.
     pub volumes: Vec<Volume>,
     /// Docker's containers.
@@ -127,7 +129,9 @@ pub enum Sort {
     Absent,
     /// A folder.
     Folder,
-    /// A file.
+    /// A database of SQLite.
+    Database,
+    /// Another file.
     File,
     /// A socket, a device …
     Other,
@@ -145,6 +149,12 @@ pub(super) struct Room {
 /// Looks at a host; `user` is the deployer's login. Errors: it does not answer.
 pub(super) async fn survey(side: &mut Side, user: &str) -> Result<Survey, Trouble> {
     let answers = side.ask(calls(user)).await?;
+    if answers.iter().any(|(status, _)| *status != 0)
+        && answers.first().is_some_and(|(_, host)| read(&[host]).is_ok_and(|s| !s.docker.is_empty()))
+    {
+        let help = "look at `systemctl status docker` there, and run again";
+        return Err(Trouble::new("Docker does not tell what volumes and containers it has", help).on(&side.name));
+    }
     let bodies: Vec<&[u8]> = answers.iter().map(|(_, body)| body.as_slice()).collect();
     read(&bodies).map_err(|error| Trouble::from(error).on(&side.name))
 }
@@ -164,6 +174,7 @@ fn read(bodies: &[&[u8]]) -> Result<Survey, BadAnswer> {
     let (user, group) = (number(text(&mut host)?), number(text(&mut host)?));
     let (rsync, ssh) = (text(&mut host)?, host.flag()?);
     let (docker, docker_root) = (text(&mut host)?, text(&mut host)?);
+    let docker_installed = host.flag()?;
     let wrong = |error: serde_json::Error| BadAnswer(format!("of Docker: {error}"));
     let volumes: Vec<Volume> = match body(1).trim_ascii() {
         [] => Vec::new(),
@@ -171,7 +182,18 @@ fn read(bodies: &[&[u8]]) -> Result<Survey, BadAnswer> {
     };
     let lines = body(2).split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let containers = lines.map(|line| serde_json::from_slice(line).map_err(wrong)).collect::<Result<_, _>>()?;
-    Ok(Survey { machine, home, owner: user.zip(group), rsync, ssh, docker, docker_root, volumes, containers })
+    Ok(Survey {
+        machine,
+        home,
+        owner: user.zip(group),
+        rsync,
+        ssh,
+        docker,
+        docker_root,
+        docker_installed,
+        volumes,
+        containers,
+    })
 }
 
 /// Looks at paths, in their order.
@@ -188,6 +210,7 @@ pub(super) async fn paths(side: &mut Side, paths: &[String]) -> Result<Vec<Found
 fn found(fields: &mut Fields<'_>) -> Result<Found, BadAnswer> {
     let sort = match fields.text()? {
         "folder" => Sort::Folder,
+        "database" => Sort::Database,
         "file" => Sort::File,
         "other" => Sort::Other,
         _ => Sort::Absent,
@@ -226,13 +249,13 @@ mod tests {
             "Name":"a","Options":{"device":"/mnt/a","o":"bind","type":"none"},"Scope":"local"}]"#;
         let containers = b"{\"name\":\"/shop-web-1\",\"running\":true,\"labels\":{\"service\":\"shop\"},\"mounts\":\
             [{\"Type\":\"volume\",\"Name\":\"a\",\"Source\":\"/x\",\"Destination\":\"/y\",\"RW\":true}]}\n";
-        let host = b"x86_64\0/root\x000\x000\x003.2.7\x001\x0020.10.24\0/var/lib/docker\0";
+        let host = b"x86_64\0/root\x000\x000\x003.2.7\x001\x0020.10.24\0/var/lib/docker\x001\0";
         let survey = read(&[host, volumes, containers]).unwrap();
         assert_eq!((survey.owner, survey.rsync.as_str(), survey.ssh), (Some((0, 0)), "3.2.7", true));
         assert_eq!(survey.volumes[0].device(), Some("/mnt/a"));
         assert_eq!((survey.containers[0].name.as_str(), survey.containers[0].running), ("shop-web-1", true));
         assert_eq!(survey.containers[0].mounts[0].name, "a");
-        let bare = b"x86_64\0\0\0\0\x000\0\0\0";
+        let bare = b"x86_64\0\0\0\0\x000\0\0\x000\0";
         assert_eq!(read(&[bare, b"", b""]).unwrap().owner, None);
     }
 

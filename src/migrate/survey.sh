@@ -1,7 +1,7 @@
 # What a move finds on a host: its login, its Docker, and the paths that data lies in. Reads only.
 
 # survey_host USER: the machine; the home, number and group of a user; rsync's version; whether ssh is there; the server's
-# version and folder of Docker. Empty where there is none.
+# version and folder of Docker, empty where it does not answer; whether there is a Docker at all.
 survey_host() {
 	bp_field "$(uname -m)"
 	survey_entry=$(getent passwd "$1") || survey_entry=''
@@ -18,11 +18,12 @@ survey_host() {
 	survey_docker=$(docker info --format '{{.ServerVersion}}|{{.DockerRootDir}}') || survey_docker='|'
 	bp_field "${survey_docker%%|*}"
 	bp_field "${survey_docker#*|}"
+	if command -v docker >/dev/null; then bp_field 1; else bp_field 0; fi
 }
 
 # survey_volumes: all volumes of Docker as it describes them itself.
 survey_volumes() {
-	survey_names=$(docker volume ls --quiet) || return 0
+	survey_names=$(docker volume ls --quiet) || return 1
 	[ -n "$survey_names" ] || return 0
 	# shellcheck disable=SC2086 # names, which hold no blanks
 	docker volume inspect $survey_names
@@ -30,13 +31,13 @@ survey_volumes() {
 
 # survey_containers: all containers, a line of JSON each, without their environment.
 survey_containers() {
-	survey_names=$(docker ps --all --quiet --no-trunc) || return 0
+	survey_names=$(docker ps --all --quiet --no-trunc) || return 1
 	[ -n "$survey_names" ] || return 0
 	# shellcheck disable=SC2086 # numbers
 	docker container inspect --format '{"name":{{json .Name}},"running":{{json .State.Running}},"labels":{{json .Config.Labels}},"mounts":{{json .Mounts}}}' $survey_names
 }
 
-# survey_paths PATH...: of each its sort (folder, file, other, absent), where it really is, whether it is empty, the bytes
+# survey_paths PATH...: of each its sort (folder, database, file, other, absent), where it really is, whether it is empty, the bytes
 # that it takes on the disk, and the bytes in it.
 survey_paths() {
 	for survey_path in "$@"; do
@@ -44,6 +45,8 @@ survey_paths() {
 		if [ -d "$survey_path" ]; then
 			bp_field folder
 			[ -n "$(ls -A -- "$survey_path/")" ] || survey_empty=1
+		elif [ -f "$survey_path" ] && [ "$(head -c 15 -- "$survey_path")" = 'SQLite format 3' ]; then
+			bp_field database
 		elif [ -f "$survey_path" ]; then
 			bp_field file
 		elif [ -e "$survey_path" ] || [ -h "$survey_path" ]; then

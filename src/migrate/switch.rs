@@ -53,9 +53,9 @@ pub async fn healthy(address: &str, question: &Question, limit: Duration) -> Res
     let until = Instant::now() + limit;
     loop {
         let why = match tokio::time::timeout(PATIENCE, ask(address, question)).await {
-            // The deploy has waited for the app's own health; what is asked here is whether the world comes to it. A redirect
-            // is kamal-proxy's own where it serves TLS. Without an app it says 502 to 504.
-            Ok(Ok(status @ 200..=499)) => return Ok(status),
+            // A redirect is kamal-proxy's own where it serves TLS. One that knows no app of this name says 404, one whose app
+            // is away 502 to 504.
+            Ok(Ok(status @ (200..=399 | 401 | 403))) => return Ok(status),
             Ok(Ok(status)) => format!("it answers {status}"),
             Ok(Err(error)) => error.to_string(),
             Err(_) => "it does not answer".to_owned(),

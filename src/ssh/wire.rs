@@ -74,9 +74,12 @@ impl Wire {
     /// Queues bytes for the command's standard input. What can not be delivered shows as the wire's end.
     pub(crate) fn send(&self, bytes: Vec<u8>) {
         if let Some(input) = &self.input {
-            self.unwritten.bytes.fetch_add(bytes.len(), Ordering::Relaxed);
+            let length = bytes.len();
+            self.unwritten.bytes.fetch_add(length, Ordering::Relaxed);
             // The writing task is gone when the command is; its end is on the way to `hear`.
-            let _ = input.send(bytes);
+            if input.send(bytes).is_err() {
+                self.unwritten.took(length);
+            }
         }
     }
 

@@ -55,7 +55,7 @@ pub struct Migrate {
     #[arg(long, value_name = "VOLUME|PATH", value_delimiter = ',')]
     pub skip: Vec<String>,
 
-    /// Stop what writes by this command, run as root on the old host, and not by stopping containers.
+    /// Stop by this command, run as root on the old host, what writes without being a container; containers are stopped too.
     #[arg(long, value_name = "COMMAND", requires = "thaw")]
     pub freeze: Option<String>,
 
@@ -63,8 +63,8 @@ pub struct Migrate {
     #[arg(long, value_name = "COMMAND", requires = "freeze")]
     pub thaw: Option<String>,
 
-    /// Run this as root on the old host when the app has stopped and databases still run, such as a dump into a path that
-    /// `--also` names.
+    /// Run this as root on the old host when the app has stopped and databases still run, such as a dump into a folder that
+    /// `--also` names and that is there already.
     #[arg(long, value_name = "COMMAND", conflicts_with = "freeze")]
     pub dump: Option<String>,
 

@@ -31,7 +31,7 @@ pub(super) struct Entry {
     pub(super) size: u64,
     /// Where a symbolic link leads.
     pub(super) link: Vec<u8>,
-    /// Of things with more than one name in the tree, the first of these names.
+    /// Of further names of a thing that has several in the tree, the first of them.
     pub(super) leader: Vec<u8>,
     /// SHA-256 of a file, in hexadecimal digits.
     pub(super) sum: String,
@@ -60,7 +60,7 @@ impl Tree {
         }
         for numbers in groups.values().filter(|numbers| numbers.len() > 1) {
             let leader = entries[numbers[0]].name.clone();
-            numbers.iter().for_each(|number| entries[*number].leader.clone_from(&leader));
+            numbers.iter().skip(1).for_each(|number| entries[*number].leader.clone_from(&leader));
         }
         Self { entries, databases }
     }
@@ -216,7 +216,14 @@ pub(super) fn read(from: &mut impl Read, single: bool) -> io::Result<Tree> {
         entries.push(entry);
     }
     // The sum that gzip has at its end is looked at only by whoever reads so far.
-    io::copy(from, &mut io::sink())?;
+    let mut rest = [0; 4096];
+    loop {
+        match from.read(&mut rest)? {
+            0 => break,
+            length if rest[..length].iter().all(|byte| *byte == 0) => {}
+            _ => return Err(bad("something stands behind its end".to_owned())),
+        }
+    }
     if single && entries.len() != 1 {
         return Err(bad("it does not hold just one file"));
     }

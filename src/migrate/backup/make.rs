@@ -151,10 +151,13 @@ impl Making<'_> {
             return refused("Docker does not answer".to_owned(), help);
         }
         let wishes = Wishes { deploy: job.deploy.as_ref(), groups: &job.groups, also: &job.also, skip: &job.skip };
-        let (candidates, left) = freight::candidates(seen, &seen.home, wishes);
-        let paths: Vec<String> = candidates.iter().map(|candidate| candidate.from.clone()).collect();
-        let found = survey::paths(self.side, &paths).await?;
-        let freight = freight::freight(seen, candidates, &found, left);
+        let candidates = freight::candidates(seen, &seen.home, wishes);
+        let paths: Vec<String> = candidates.found.iter().map(|candidate| candidate.from.clone()).collect();
+        let mut found = survey::paths(self.side, &paths).await?;
+        // A database by itself is taken by SQLite's own means, with all that belongs to it.
+        let databases = found.iter_mut().filter(|found| found.sort == survey::Sort::Database);
+        databases.for_each(|found| found.sort = survey::Sort::File);
+        let freight = freight::freight(seen, candidates, &found);
         if !freight.wrong.is_empty() {
             let help = "look at what is named with `--also`; what can not be taken is left out with `--skip`";
             return refused(freight.wrong.join("; "), help);

@@ -177,7 +177,7 @@ impl<'a> Putting<'a> {
         let other = |(tree, found): &(&Saved, &survey::Found)| match found.sort {
             Sort::Absent => false,
             Sort::Folder => tree.file,
-            Sort::File => !tree.file,
+            Sort::File | Sort::Database => !tree.file,
             Sort::Other => true,
         };
         if let Some((tree, found)) = self.trees.iter().zip(&found).find(other) {

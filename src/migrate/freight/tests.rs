@@ -73,26 +73,26 @@ fn deploy() -> Deploy {
     deploy::load(&local, None, &BTreeMap::new(), &mut Diagnostics::new()).expect("a deploy.yml")
 }
 
-fn moved(also: &[&str], skip: &[&str]) -> (Vec<Candidate>, Vec<Left>) {
+fn moved(also: &[&str], skip: &[&str]) -> Candidates {
     let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let (also, skip, deploy) = (words(also), words(skip), deploy());
     candidates(&old(), "/home/deploy", Wishes { deploy: Some(&deploy), groups: &[], also: &also, skip: &skip })
 }
 
-fn is_folder(candidates: &[Candidate]) -> Vec<Found> {
+fn is_folder(candidates: &Candidates) -> Vec<Found> {
     let found = |candidate: &Candidate| Found {
         sort: Sort::Folder,
         real: candidate.from.clone(),
         used: 10,
         ..Found::default()
     };
-    candidates.iter().map(found).collect()
+    candidates.found.iter().map(found).collect()
 }
 
 #[test]
 fn everything_that_an_app_keeps_goes_and_nothing_else() {
-    let (candidates, left) = moved(&[], &[]);
-    let from: Vec<&str> = candidates.iter().map(|candidate| candidate.from.as_str()).collect();
+    let candidates = moved(&[], &[]);
+    let from: Vec<&str> = candidates.found.iter().map(|candidate| candidate.from.as_str()).collect();
     assert_eq!(
         from,
         [
@@ -112,58 +112,75 @@ fn everything_that_an_app_keeps_goes_and_nothing_else() {
             "/home/deploy/.kamal/proxy/run_command",
         ]
     );
-    let left: Vec<&str> = left.iter().map(|left| left.what.as_str()).collect();
-    let anonymous = format!("volume {}", "ab".repeat(32));
-    assert_eq!(left, ["volume shared", &anonymous, "/var/run/docker.sock of shop-web-1", "/proc of monitor"]);
+    let left: Vec<&str> = candidates.left.iter().map(|left| left.what.as_str()).collect();
+    assert_eq!(left, ["volume shared", "/var/run/docker.sock of shop-web-1", "/proc of monitor"]);
+    let anonymous = format!("volume {} of an accessory has no name", "ab".repeat(32));
+    assert!(candidates.wrong.len() == 1 && candidates.wrong[0].starts_with(&anonymous), "{:?}", candidates.wrong);
 }
 
 #[test]
 fn root_s_folders_become_the_deployer_s() {
-    let (candidates, _) = moved(&[], &[]);
-    let to =
-        |from: &str| candidates.iter().find(|candidate| candidate.from == from).map(|candidate| candidate.to.clone());
+    let candidates = moved(&[], &[]);
+    let to = |from: &str| {
+        candidates.found.iter().find(|candidate| candidate.from == from).map(|candidate| candidate.to.clone())
+    };
     assert_eq!(to("/root/shop-db/data"), Some(To::Path("/home/deploy/shop-db/data".into())));
     assert_eq!(to("/srv/uploads"), Some(To::Path("/srv/uploads".into())));
+    // What deploy.yml names outright stays where it is named.
+    let mut survey = old();
+    survey.containers.push(container("own", &[], &[("bind", "", "/root/data")]));
+    let deploy = deploy();
+    let wishes = Wishes { deploy: Some(&deploy), groups: &[], also: &[], skip: &[] };
+    let own =
+        super::candidates(&survey, "/home/deploy", wishes).found.into_iter().find(|found| found.from == "/root/data");
+    assert_eq!(own.map(|own| own.to), Some(To::Path("/root/data".into())));
     assert!(matches!(to("/mnt/big/shop"), Some(To::Volume { below, .. }) if below.is_empty()));
 }
 
 #[test]
 fn one_tree_goes_once_and_whoever_writes_there_stands_still() {
-    let (candidates, left) = moved(&[], &[]);
+    let candidates = moved(&[], &[]);
     let mut found = is_folder(&candidates);
     // What was root's is a link to where the deployer has it.
-    let at = candidates.iter().position(|candidate| candidate.from == "/root/shop-db/data").unwrap();
+    let at = candidates.found.iter().position(|candidate| candidate.from == "/root/shop-db/data").unwrap();
     found[at].real = "/home/deploy/shop-db/data".into();
-    let freight = freight(&old(), candidates, &found, left);
+    let freight = freight(&old(), candidates, &found);
     let from: Vec<&str> = freight.roots.iter().map(|root| root.from.as_str()).collect();
     assert!(!from.contains(&"/srv/uploads/thumbs"), "a tree in another was taken for one of its own: {from:?}");
     assert_eq!(from.iter().filter(|from| from.ends_with("shop-db/data")).count(), 1, "{from:?}");
     assert_eq!(freight.apps, ["shop-web-1"]);
     assert_eq!(freight.others, ["shop-db", "other"], "a container beside the app writes into the same tree");
-    assert_eq!(freight.wrong, [""; 0]);
+    assert_eq!(freight.wrong.len(), 1, "{:?}", freight.wrong);
+}
+
+#[test]
+fn two_trees_for_one_place_are_refused() {
+    let candidates = moved(&[], &[]);
+    // Both are folders of their own: one of them is stale.
+    let freight = freight(&old(), candidates.clone(), &is_folder(&candidates));
+    let wrong = freight.wrong.iter().find(|wrong| wrong.contains("would both go to")).expect("a refusal");
+    assert!(wrong.contains("/root/shop-db/data") && wrong.contains("/home/deploy/shop-db/data"), "{wrong}");
 }
 
 #[test]
 fn what_the_operator_names_counts() {
-    let (candidates, left) = moved(&["/srv/app.sqlite3", "nothing"], &["shop_storage", "/srv/extra/"]);
-    let from: Vec<&str> = candidates.iter().map(|candidate| candidate.from.as_str()).collect();
+    let candidates = moved(&["/srv/app.sqlite3", "/etc", "nothing"], &["shop_storage", "/srv/extra/", "shop-db/data"]);
+    let from: Vec<&str> = candidates.found.iter().map(|candidate| candidate.from.as_str()).collect();
     assert!(!from.contains(&"/srv/extra") && !from.contains(&"/var/lib/docker/volumes/shop_storage/_data"), "{from:?}");
-    assert!(
-        from.contains(&"/srv/app.sqlite3") && from.contains(&"/srv/app.sqlite3-wal"),
-        "a WAL stays behind: {from:?}"
-    );
-    let found: Vec<Found> = candidates.iter().map(|_| Found::default()).collect();
-    let freight = freight(&old(), candidates, &found, left);
-    assert_eq!(
-        freight.wrong,
-        ["there is no /srv/app.sqlite3 on the old host", "there is no volume nothing on the old host"]
-    );
+    assert!(!from.iter().any(|from| from.contains("shop-db/data")) && from.contains(&"/srv/app.sqlite3"), "{from:?}");
+    let mut found: Vec<Found> = candidates.found.iter().map(|_| Found::default()).collect();
+    let at = candidates.found.iter().position(|candidate| candidate.from == "/srv/app.sqlite3").unwrap();
+    found[at].sort = Sort::Database;
+    let freight = freight(&old(), candidates, &found);
+    let told = |words: &str| freight.wrong.iter().any(|wrong| wrong.contains(words));
+    assert!(told("keeps more beside it") && told("/etc is the system's"), "{:?}", freight.wrong);
+    assert!(told("there is no volume nothing"), "{:?}", freight.wrong);
 }
 
 #[test]
 fn a_name_that_rsync_would_read_as_a_pattern_is_refused() {
-    let (candidates, left) = moved(&["/srv/a[b]"], &[]);
+    let candidates = moved(&["/srv/a[b]"], &[]);
     let found = is_folder(&candidates);
-    let freight = freight(&old(), candidates, &found, left);
-    assert!(freight.wrong[0].contains("/srv/a[b]"), "{:?}", freight.wrong);
+    let freight = freight(&old(), candidates, &found);
+    assert!(freight.wrong.iter().any(|wrong| wrong.contains("/srv/a[b]")), "{:?}", freight.wrong);
 }

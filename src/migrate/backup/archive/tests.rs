@@ -60,6 +60,13 @@ fn an_archive_has_the_digest_of_its_tree() {
     );
 }
 
+/// What is in a compressed stream, if it is whole.
+fn unpacked(archive: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(archive), &mut bytes).ok()?;
+    Some(bytes)
+}
+
 #[test]
 fn a_cut_or_altered_archive_is_refused() {
     let (_folder, archive) = packed("head -c 300000 /dev/urandom >noise");
@@ -71,8 +78,10 @@ fn a_cut_or_altered_archive_is_refused() {
     for at in (20..archive.len()).step_by(archive.len() / 37) {
         let mut altered = archive.clone();
         altered[at] ^= 4;
+        // Some bits of a compressed stream stand for nothing.
+        let says_the_same = unpacked(&altered).is_some_and(|bytes| Some(bytes) == unpacked(&archive));
         match read_compressed(altered.as_slice(), false) {
-            Ok(tree) if tree.digest() == whole => same += 1,
+            Ok(tree) if tree.digest() == whole && !says_the_same => same += 1,
             _ => {}
         }
     }

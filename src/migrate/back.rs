@@ -1,0 +1,144 @@
+//! The way back: the old host's containers are started again, after a failure or on request, whether the new host is there
+//! or not. The old host is what counts: everything else is told and gone past.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::chain::{Kept, Move, Part, Stage, marked, with};
+use super::copy::COPY;
+use super::freight::{self, Candidates, Freight, Wishes};
+use super::side::{Side, Trouble};
+use super::{forward, freeze, survey};
+use crate::base::Exit;
+use crate::base::event::EventKind;
+use crate::engine::{Run, Teller};
+use crate::shell::Call;
+
+/// How long the old host is tried to be reached again after a failure.
+const PATIENCE: Duration = Duration::from_secs(180);
+/// Between two attempts.
+const PAUSE: Duration = Duration::from_secs(3);
+
+/// Starts the old host's containers again after a failure behind the freeze, and says so.
+pub(super) async fn took_back(trouble: Trouble, job: &Move, run: &Run, kept: &Mutex<Kept>) -> Trouble {
+    if with(kept, |kept| kept.stopped).is_none() {
+        keys(job, run, Part::FinalCopy).await;
+        let before = with(kept, |kept| kept.stopped_before.clone());
+        return match before.is_empty() {
+            true => trouble.state("nothing was stopped: the app serves on the old host"),
+            false => {
+                trouble.state("the app is still stopped on the old host, since an earlier run; `--abort` starts it")
+            }
+        };
+    }
+    let until = Instant::now() + PATIENCE + Duration::from_secs(job.means.patience.into());
+    let mut last = loop {
+        match start(job, run).await {
+            Ok(()) => {
+                keys(job, run, Part::FinalCopy).await;
+                return trouble
+                    .state("what was stopped on the old host has been started again: the app serves there as before");
+            }
+            Err(again) if Instant::now() > until => break again,
+            Err(_) => tokio::time::sleep(PAUSE).await,
+        }
+    };
+    let place = job.old.place();
+    let why = std::mem::take(&mut last.failure.what);
+    let text = format!(
+        "the app is STOPPED on the old host, and could not be started again ({why}); `bedplate migrate {place} --to {} --abort` \
+         starts it",
+        job.new.place()
+    );
+    trouble.state(&text)
+}
+
+/// Starts what was stopped on the old host. Its lock is waited for: a `docker stop` that goes on there holds it.
+async fn start(job: &Move, run: &Run) -> Result<(), Trouble> {
+    let mut old = Side::open(&job.old, run).await?;
+    old.lock(run).await?;
+    forward::stop(&mut old).await?;
+    let names = freeze::start(&mut old, &job.means).await?;
+    if names.is_empty() {
+        old.note("nothing was stopped").await;
+    } else {
+        old.note(format!("started again: {}", names.join(", "))).await;
+    }
+    old.close().await;
+    Ok(())
+}
+
+/// Takes back keys that were lent, as far as the old host can be reached; they are of no use after some minutes anyway.
+pub(super) async fn keys(job: &Move, run: &Run, part: Part) {
+    if !matches!(part, Part::FirstCopy | Part::Rehearse | Part::FinalCopy) {
+        return;
+    }
+    if let Ok(mut old) = Side::open(&job.old, run).await {
+        let call = Call::new(&COPY, "copy_take_back").arg(&old.connection.login().user);
+        let _ = old.act("taking the key back", call).await;
+        old.close().await;
+    }
+}
+
+/// Puts the old host back in service. Errors: it could not be, or there is nothing to go back from.
+pub(super) async fn back(part: Part, job: &Move, run: &Run) -> Result<(), Trouble> {
+    let mut old = Side::open(&job.old, run).await?;
+    let (stopped, _) = freeze::state(&mut old).await?;
+    let fingerprint = old.connection.login().host_key_fingerprint.clone();
+    old.close().await;
+    if stopped.is_empty() {
+        let what = "nothing was stopped on the old host by a move";
+        let help =
+            "look at which host is which: the old one comes first, the new one behind `--to`; nothing was changed";
+        return Err(Trouble { exit: Exit::BadInput, ..Trouble::new(what, help) }.on(&job.old.name));
+    }
+    if part == Part::Abort
+        && let Err(trouble) = give_up(job, run, &fingerprint).await
+    {
+        let text = format!(
+            "the app could not be stopped on the new host ({}): see to it that it does not run there as well",
+            trouble.failure.what
+        );
+        Teller::new(run, Some(&job.new.name)).tell(EventKind::Note { text }).await;
+    }
+    start(job, run).await
+}
+
+/// Takes the app away from the new host: two of one app would both do its work. Its data stay.
+async fn give_up(job: &Move, run: &Run, fingerprint: &str) -> Result<(), Trouble> {
+    let mut new = Side::open(&job.new, run).await?;
+    new.lock(run).await?;
+    let stage = match marked(&mut new).await? {
+        Some((from, stage)) if from == fingerprint => stage,
+        _ => {
+            new.note("nothing of the old host's was brought here: it is left as it is").await;
+            new.close().await;
+            return Ok(());
+        }
+    };
+    let host = survey::survey(&mut new, &job.user).await?;
+    let mut there = Freight::default();
+    if !host.docker.is_empty() {
+        let wishes = Wishes { deploy: job.deploy.as_ref(), groups: &job.groups, also: &job.also, skip: &job.skip };
+        let candidates = Candidates { wrong: Vec::new(), ..freight::candidates(&host, &host.home, wishes) };
+        let paths: Vec<String> = candidates.found.iter().map(|candidate| candidate.from.clone()).collect();
+        let found = survey::paths(&mut new, &paths).await?;
+        there = freight::freight(&host, candidates, &found);
+    }
+    let names: Vec<String> = there.apps.iter().chain(&there.others).cloned().collect();
+    if !names.is_empty() {
+        freeze::stop_all(&mut new, &names, &job.means).await?;
+        // Kamal passes over an accessory whose container is there, running or not.
+        let kamal = |name: &String| {
+            host.containers.iter().any(|container| container.name == *name && container.label("service").is_some())
+        };
+        let made: Vec<String> = names.iter().filter(|name| kamal(name)).cloned().collect();
+        freeze::remove(&mut new, &made).await?;
+        new.note(format!("stopped on the new host: {}", names.join(", "))).await;
+    }
+    let stage = if stage == Stage::Switched { Stage::Aborted } else { Stage::Copying };
+    let text = format!("{fingerprint} {}", stage.word());
+    new.act("writing down how far it is", Call::new(&COPY, "copy_mark").arg(text)).await?;
+    new.close().await;
+    Ok(())
+}
