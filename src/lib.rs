@@ -52,3 +52,7 @@ pub mod resource;
 pub mod sandbox;
 pub mod shell;
 pub mod ssh;
+
+#[cfg(test)]
+#[path = "../tests/tools/mod.rs"]
+mod tools;

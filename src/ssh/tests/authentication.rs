@@ -33,7 +33,7 @@ impl Drop for OwnAgent {
 impl OwnAgent {
     fn start(folder: &std::path::Path, keys: &[&str]) -> Self {
         let socket = folder.join("agent");
-        super::tools::need("ssh-agent", "openssh-client");
+        crate::tools::need("ssh-agent", "openssh-client");
         let child = Command::new("ssh-agent")
             .args(["-D", "-a"])
             .arg(&socket)

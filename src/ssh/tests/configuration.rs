@@ -12,7 +12,7 @@ use crate::ssh::{Family, NewKeys, Request, Target, resolve};
 
 /// What `ssh -G` says, for the settings that bedplate follows. `None`: ssh refuses the file.
 fn judge(file: &Path, host: &str, user: Option<&str>) -> Option<BTreeMap<String, Vec<String>>> {
-    super::tools::need("ssh", "openssh-client");
+    crate::tools::need("ssh", "openssh-client");
     let mut ssh = Command::new("ssh");
     ssh.arg("-G").arg("-F").arg(file);
     if let Some(user) = user {

@@ -15,7 +15,7 @@ fn key() -> PublicKey {
 }
 
 fn keygen(file: &Path, arguments: &[&str]) -> bool {
-    super::tools::need("ssh-keygen", "openssh-client");
+    crate::tools::need("ssh-keygen", "openssh-client");
     let mut command = Command::new("ssh-keygen");
     command.args(arguments).arg("-f").arg(file);
     let output = command.output().expect("ssh-keygen runs");

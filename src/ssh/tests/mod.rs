@@ -9,8 +9,6 @@ mod login;
 mod server;
 mod session;
 mod sshd;
-#[path = "../../../tests/tools/mod.rs"]
-mod tools;
 mod unfit;
 mod ways;
 

@@ -26,7 +26,7 @@ impl Drop for Sshd {
 }
 
 pub(crate) fn keygen(path: &Path, kind: &str, passphrase: &str) {
-    super::tools::need("ssh-keygen", "openssh-client");
+    crate::tools::need("ssh-keygen", "openssh-client");
     let done = Command::new("ssh-keygen")
         .args(["-q", "-t", kind, "-N", passphrase, "-C", "test key", "-f"])
         .arg(path)
@@ -43,7 +43,7 @@ impl Sshd {
     }
 
     pub(crate) fn with_key(kind: &str, extra: &str) -> Self {
-        super::tools::need("sshd", "openssh-server");
+        crate::tools::need("sshd", "openssh-server");
         std::fs::create_dir_all("/run/sshd").ok();
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);

@@ -5,9 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::*;
-
-#[path = "../../../../tests/tools/mod.rs"]
-mod tools;
+use crate::tools;
 
 /// Runs a line behind the functions, and gives what it prints.
 fn run(folder: &Path, line: &str) -> (bool, String) {
