@@ -339,7 +339,7 @@ fn an_administrator_moves_what_is_named() {
     assert!(!moved.stderr.contains("through this machine"), "the direct way was not taken: {}", moved.stderr);
     assert_eq!(pair.new.inside(tree), before);
     assert_eq!(pair.old.read("deployed").lines().count(), 1);
-    assert_eq!(pair.old.inside("cat /home/admin/.ssh/authorized_keys | grep -c bedplate || true").trim(), "0");
+    assert_eq!(pair.old.inside("cat /home/admin/.ssh/authorized_keys | grep -c bedplate-migrate-once || true").trim(), "0");
 }
 
 /// A client that asks all the time, and whether it was answered.
