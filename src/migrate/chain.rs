@@ -8,7 +8,7 @@ use super::copy::COPY;
 use super::freight::Freight;
 use super::manifest::{self};
 use super::side::{Side, Trouble, millis};
-use super::{Manner, Means, back, forward};
+use super::{Manner, Means, back, forward, freeze};
 use crate::base::Exit;
 use crate::base::event::{EventKind, Tally};
 use crate::engine::{Run, Teller};
@@ -173,7 +173,7 @@ async fn work(part: Part, job: &Move, run: &Run, kept: &Mutex<Kept>) -> Result<(
         // Going back needs the old host alone.
         Part::Thaw | Part::Abort => Ok(()),
         Part::Switching => both.marked_as(Stage::Switching).await,
-        Part::Settle => both.marked_as(Stage::Switched).await,
+        Part::Settle => both.settle().await,
         Part::Tidy => both.tidy().await,
     };
     old.close().await;
@@ -238,6 +238,20 @@ impl Both<'_> {
     async fn marked_as(&mut self, stage: Stage) -> Result<(), Trouble> {
         self.lock().await?;
         self.mark(stage).await
+    }
+
+    async fn settle(&mut self) -> Result<(), Trouble> {
+        self.marked_as(Stage::Switched).await?;
+        let (old, new) = (&self.job.old, &self.job.new);
+        let text = format!(
+            "The app of this host has moved to {} on {}. Its containers are stopped here and its data kept as they were then.\n\
+             To go back: bedplate migrate {} --to {} --abort",
+            new.address,
+            jiff::Timestamp::now().strftime("%Y-%m-%d"),
+            old.place(),
+            new.place()
+        );
+        freeze::moved(self.old, &text).await
     }
 
     async fn tidy(&mut self) -> Result<(), Trouble> {

@@ -51,6 +51,11 @@ pub(super) async fn stop_all(side: &mut Side, names: &[String], means: &Means) -
     side.act("stopping containers", call).await.map(|_| ())
 }
 
+/// Leaves word on the old host of where its app has gone.
+pub(super) async fn moved(old: &mut Side, text: &str) -> Result<(), Trouble> {
+    old.act("leaving a note", Call::new(&FREEZE, "freeze_moved").arg(text)).await.map(|_| ())
+}
+
 /// Removes stopped containers, not what they keep.
 pub(super) async fn remove(side: &mut Side, names: &[String]) -> Result<(), Trouble> {
     side.act("removing containers", Call::new(&FREEZE, "freeze_remove").args(names)).await.map(|_| ())

@@ -39,6 +39,12 @@ freeze_remove() {
 	done
 }
 
+# freeze_moved TEXT: leaves word on this host of where its app has gone: in a file, and for whoever logs in.
+freeze_moved() {
+	printf '%s\n' "$1" >"$freeze_dir/moved" || exit 1
+	mkdir -p /etc/motd.d && printf '%s\n' "$1" >/etc/motd.d/90-bedplate-moved && chmod 0644 /etc/motd.d/90-bedplate-moved
+}
+
 # freeze_start: starts what was noted, the last one first, and forgets it. One that is gone is told and gone past.
 freeze_start() {
 	[ -e "$freeze_dir/frozen" ] || return 0
@@ -56,7 +62,7 @@ freeze_start() {
 		fi </dev/null
 	done <"$freeze_dir/thaw"
 	[ -z "$freeze_bad" ] || bp_fail "not started:$freeze_bad"
-	rm -f "$freeze_dir/frozen" "$freeze_dir/thaw" "$freeze_dir/always"
+	rm -f "$freeze_dir/frozen" "$freeze_dir/thaw" "$freeze_dir/always" "$freeze_dir/moved" /etc/motd.d/90-bedplate-moved
 }
 
 # freeze_state: the names that were noted, a line each, and behind them those that run.

@@ -335,11 +335,21 @@ fn an_administrator_moves_what_is_named() {
     let (old, new) = (format!("admin@{}", pair.old.sandbox.ipv4()), format!("admin@{}", pair.new.sandbox.ipv4()));
     let words =
         [old.as_str(), "--to", &new, "--yes", "--watch", "0", "--also", "/srv/shop", "--set", "admin_user=admin"];
+    // A disk that is too small is told before anything is stopped or copied.
+    pair.new.inside("mkdir /srv/shop && mount -t tmpfs -o size=1M tmpfs /srv/shop");
+    let small = pair.run("migrate", &[&words[..], &["--", "./deploy.sh"]].concat()).exits(4);
+    assert!(small.stderr.contains("not enough room"), "{}", small.stderr);
+    pair.new.inside("umount /srv/shop && rmdir /srv/shop");
     let moved = pair.run("migrate", &[&words[..], &["--", "./deploy.sh"]].concat()).exits(0);
+    let note = pair.old.inside("cat /etc/motd.d/90-bedplate-moved");
+    assert!(note.contains(&pair.new.sandbox.ipv4().to_string()) && note.contains("--abort"), "{note}");
     assert!(!moved.stderr.contains("through this machine"), "the direct way was not taken: {}", moved.stderr);
     assert_eq!(pair.new.inside(tree), before);
     assert_eq!(pair.old.read("deployed").lines().count(), 1);
-    assert_eq!(pair.old.inside("cat /home/admin/.ssh/authorized_keys | grep -c bedplate-migrate-once || true").trim(), "0");
+    assert_eq!(
+        pair.old.inside("cat /home/admin/.ssh/authorized_keys | grep -c bedplate-migrate-once || true").trim(),
+        "0"
+    );
 }
 
 /// A client that asks all the time, and whether it was answered.
