@@ -81,7 +81,7 @@ pub(super) async fn keys(job: &Move, run: &Run, part: Part) {
 }
 
 /// Puts the old host back in service. Errors: it could not be, or there is nothing to go back from.
-pub(super) async fn back(part: Part, job: &Move, run: &Run) -> Result<(), Trouble> {
+pub(super) async fn back(job: &Move, run: &Run) -> Result<(), Trouble> {
     let mut old = Side::open(&job.old, run).await?;
     let (stopped, _) = freeze::state(&mut old).await?;
     let fingerprint = old.connection.login().host_key_fingerprint.clone();
@@ -92,9 +92,7 @@ pub(super) async fn back(part: Part, job: &Move, run: &Run) -> Result<(), Troubl
             "look at which host is which: the old one comes first, the new one behind `--to`; nothing was changed";
         return Err(Trouble { exit: Exit::BadInput, ..Trouble::new(what, help) }.on(&job.old.name));
     }
-    if part == Part::Abort
-        && let Err(trouble) = give_up(job, run, &fingerprint).await
-    {
+    if let Err(trouble) = give_up(job, run, &fingerprint).await {
         let text = format!(
             "the app could not be stopped on the new host ({}): see to it that it does not run there as well",
             trouble.failure.what

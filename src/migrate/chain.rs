@@ -95,9 +95,7 @@ pub enum Part {
     FinalCopy,
     /// Hand on to the new host what still comes to the old one.
     Forward,
-    /// Start again what was stopped.
-    Thaw,
-    /// The same, and stop the app on the new host.
+    /// Start again what was stopped, and stop the app on the new host.
     Abort,
     /// Write down that the deployer begins: from then on nothing is copied over the new host.
     Switching,
@@ -116,7 +114,7 @@ pub async fn part(part: Part, job: Arc<Move>, run: Run, kept: Arc<Mutex<Kept>>) 
     let interrupted = || Trouble { exit: Exit::Interrupted, ..Trouble::new("interrupted", "run again to go on") };
     let worked = match part {
         // Whoever goes back is not to be stopped half-way.
-        Part::Thaw | Part::Abort => back::back(part, &job, &run).await,
+        Part::Abort => back::back(&job, &run).await,
         _ => tokio::select! {
             worked = work(part, &job, &run, &kept) => worked,
             () = run.stop.cancelled() => Err(interrupted()),
@@ -171,7 +169,7 @@ async fn work(part: Part, job: &Move, run: &Run, kept: &Mutex<Kept>) -> Result<(
         Part::FinalCopy => both.final_copy(kept).await,
         Part::Forward => both.forward().await,
         // Going back needs the old host alone.
-        Part::Thaw | Part::Abort => Ok(()),
+        Part::Abort => Ok(()),
         Part::Switching => both.marked_as(Stage::Switching).await,
         Part::Settle => both.settle().await,
         Part::Tidy => both.tidy().await,

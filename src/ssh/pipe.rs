@@ -126,8 +126,12 @@ impl Streams {
                 piece = self.next() => if let Piece::End(end) = piece {
                     return end;
                 },
-                () = pressure.low(), if !finished => match next() {
-                    Some(bytes) => self.wire.send(bytes),
+                () = pressure.low(), if !finished => match next().filter(|_| !pressure.is_over()) {
+                    Some(bytes) => {
+                        self.wire.send(bytes);
+                        // Whoever writes it may run on this very thread.
+                        tokio::task::yield_now().await;
+                    }
                     None => {
                         self.finish();
                         finished = true;

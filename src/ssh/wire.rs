@@ -6,7 +6,7 @@
 
 use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use russh::client::Msg;
@@ -68,18 +68,17 @@ pub(crate) struct Wire {
 struct Level {
     bytes: AtomicUsize,
     less: Notify,
+    /// Whether nothing more will ever be written.
+    over: AtomicBool,
 }
 
 impl Wire {
     /// Queues bytes for the command's standard input. What can not be delivered shows as the wire's end.
     pub(crate) fn send(&self, bytes: Vec<u8>) {
         if let Some(input) = &self.input {
-            let length = bytes.len();
-            self.unwritten.bytes.fetch_add(length, Ordering::Relaxed);
+            self.unwritten.bytes.fetch_add(bytes.len(), Ordering::Relaxed);
             // The writing task is gone when the command is; its end is on the way to `hear`.
-            if input.send(bytes).is_err() {
-                self.unwritten.took(length);
-            }
+            let _ = input.send(bytes);
         }
     }
 
@@ -249,7 +248,12 @@ pub(crate) struct Pressure(Arc<Level>);
 impl Pressure {
     /// Whether there is room for more.
     pub(crate) fn is_low(&self) -> bool {
-        self.0.bytes.load(Ordering::Relaxed) <= PATIENT_BACKLOG
+        self.is_over() || self.0.bytes.load(Ordering::Relaxed) <= PATIENT_BACKLOG
+    }
+
+    /// Whether whatever is sent goes nowhere any more.
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.over.load(Ordering::Acquire)
     }
 
     /// Waits until there is.
@@ -272,7 +276,7 @@ struct Drained(Arc<Level>);
 
 impl Drop for Drained {
     fn drop(&mut self) {
-        self.0.bytes.store(0, Ordering::Relaxed);
+        self.0.over.store(true, Ordering::Release);
         self.0.less.notify_one();
     }
 }
