@@ -34,15 +34,36 @@ pub(super) async fn stop(old: &mut Side, freight: &Freight, means: &Means) -> Re
     let names = freight.apps.iter().chain(&freight.others);
     old.act("noting what is stopped", call("freeze_note").args(names)).await?;
     if !freight.apps.is_empty() {
-        old.act("stopping the app", stop().args(&freight.apps)).await?;
+        let said = old.act("stopping the app", stop().args(&freight.apps)).await?;
+        tell_killed(old, &said, means).await;
     }
     if let Some(dump) = &means.dump {
         old.act("running your dump command", call("freeze_own").arg(dump)).await?;
     }
     if !freight.others.is_empty() {
-        old.act("stopping databases", stop().args(&freight.others)).await?;
+        let said = old.act("stopping databases", stop().args(&freight.others)).await?;
+        tell_killed(old, &said, means).await;
     }
     Ok(())
+}
+
+async fn tell_killed(old: &Side, said: &[u8], means: &Means) {
+    let names = killed(said);
+    if !names.is_empty() {
+        let text = format!(
+            "did not end within {} s and had to be killed: {}. Files are as after a power cut: what was acknowledged as written \
+             is in them, and a database recovers from its log when it starts on the new host. With a longer `--stop-timeout` \
+             it can end by itself",
+            means.patience,
+            names.join(", ")
+        );
+        old.note(text).await;
+    }
+}
+
+/// The containers that Docker had to kill, of what `freeze_stop` prints.
+fn killed(said: &[u8]) -> Vec<String> {
+    String::from_utf8_lossy(said).lines().filter_map(|line| line.strip_prefix("killed ")).map(str::to_owned).collect()
 }
 
 /// Stops containers without writing them down.
@@ -126,6 +147,12 @@ mod tests {
             _ => None,
         });
         String::from_utf8(body.expect("an answer")).unwrap()
+    }
+
+    #[test]
+    fn a_container_that_had_to_be_killed_is_told_from_one_that_ended() {
+        assert_eq!(killed(b"shop-web-1\nshop-db\nkilled shop-db\n"), ["shop-db"]);
+        assert!(killed(b"shop-web-1\nkilled\n").is_empty());
     }
 
     #[test]

@@ -13,7 +13,8 @@ freeze_note() {
 	touch "$freeze_dir/frozen.new" && sync "$freeze_dir/frozen.new" && mv -f "$freeze_dir/frozen.new" "$freeze_dir/frozen"
 }
 
-# freeze_stop SECONDS NAME...: stops containers, side by side. One that is gone needs no stopping.
+# freeze_stop SECONDS NAME...: stops containers, side by side. One that is gone needs no stopping. A line `killed NAME`
+# for each that did not end by itself.
 freeze_stop() {
 	freeze_patience=$1
 	shift
@@ -28,8 +29,11 @@ freeze_stop() {
 			docker update --restart unless-stopped "$freeze_name" || exit 1
 		fi
 	done
+	[ -n "$freeze_there" ] || return 0
 	# shellcheck disable=SC2086 # names of containers, which hold no blanks
-	[ -z "$freeze_there" ] || docker container stop --time "$freeze_patience" $freeze_there
+	docker container stop --time "$freeze_patience" $freeze_there || exit 1
+	# shellcheck disable=SC2086 # the same
+	docker container inspect --format '{{.State.ExitCode}} {{.Name}}' $freeze_there | sed -n 's|^137 /|killed |p'
 }
 
 # freeze_remove NAME...: removes stopped containers; what they keep is in volumes and folders.
