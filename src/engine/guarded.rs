@@ -9,7 +9,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use super::guard::{self, Armed, Confirmed, Now, Report};
 use super::host::{Stop, Work, millis, stop_on};
 use super::line::{Line, LineError};
-use super::steps::{self, Ended};
+use super::probe::Behind;
+use super::steps::{self, Ended, Seen};
 use super::way;
 use crate::action::Saved;
 use crate::base::Exit;
@@ -17,7 +18,7 @@ use crate::base::event::EventKind;
 use crate::machine::Machine;
 use crate::plan::Step;
 use crate::shell::Nonce;
-use crate::ssh::Target;
+use crate::ssh::{Connection, Target};
 
 /// What the host may take to put everything back, once it has begun.
 const RESTORING: Duration = Duration::from_secs(60);
@@ -101,12 +102,13 @@ enum Settled {
 
 impl Work<'_> {
     /// Runs steps that can cut access. `after` is what the host will be behind them. Afterwards `line` is the one to
-    /// go on over.
+    /// go on over. With `look`, the host is looked at while the new login comes in: it changes nothing but the guard.
     pub(super) async fn guarded(
         &mut self,
         line: &mut Line,
         (before, after): (&Machine, &Machine),
         steps: &[Step],
+        look: Option<&Behind>,
         counted: (usize, usize),
     ) -> Result<(), Stop> {
         let begun = std::time::Instant::now();
@@ -117,8 +119,14 @@ impl Work<'_> {
         let note = guard::note_call(&group.nonce);
         let ended = steps::run_to_end(line, self.run, &self.teller, steps, note, counted).await;
         self.remember(steps, &ended);
+        let mut seen = None;
         let proved = match ended {
-            Ended::Done => self.prove(line, &group, (before, after)).await,
+            Ended::Done => {
+                let prove = self.prove(line, &group, (before, after));
+                let (proved, looked) = beside(prove, look_beside(&line.connection, look)).await;
+                seen = looked;
+                proved
+            }
             // The host's own stop, with which a guard that fires ends the steps.
             Ended::Stopped(_) => Err(Cause { what: "the steps took longer than the window".into(), help: None }),
             ended => {
@@ -135,11 +143,14 @@ impl Work<'_> {
                 let login = new.target.place();
                 let moved = new.target.place() != line.target.place() || line.is_closed();
                 if moved {
+                    // Who is in by another way sees himself there.
+                    seen = None;
                     line.go_over(new)
                 } else {
                     new.close().await
                 }
                 self.teller.tell(EventKind::GuardConfirmed { login, took_ms: millis(begun) }).await;
+                self.seen = seen.map(|(machine, took)| Seen { since: since(took), machine: Ok(Some(machine)) });
                 self.keep_lock(line).await
             }
             Err(cause) => self.put_back(line, &group, cause, None, remembered).await,
@@ -317,6 +328,42 @@ impl Work<'_> {
         }
         Settled::Unknown
     }
+}
+
+/// The second look, over a shell of its own, and how long it took. Nothing where it did not come about: it is taken behind
+/// the guard then.
+async fn look_beside(connection: &Connection, look: Option<&Behind>) -> Option<(Machine, Duration)> {
+    let (look, begun) = (look?, Instant::now());
+    let mut shell = connection.shell().await.ok()?;
+    let results = shell.run(look.batch(), &mut |_| {}).await.ok()?;
+    shell.close();
+    Some((look.machine(&results)?, begun.elapsed()))
+}
+
+/// Waits for both where the first goes well, and for that one alone where it does not.
+async fn beside<T, E, S>(
+    first: impl Future<Output = Result<T, E>>,
+    second: impl Future<Output = Option<S>>,
+) -> (Result<T, E>, Option<S>) {
+    let second = timeout(ANSWER, second);
+    tokio::pin!(first, second);
+    let mut seen = None;
+    let result = loop {
+        tokio::select! {
+            result = &mut first => break result,
+            looked = &mut second, if seen.is_none() => seen = Some(looked.ok().flatten()),
+        }
+    };
+    if result.is_ok() && seen.is_none() {
+        seen = Some(second.await.ok().flatten());
+    }
+    (result, seen.flatten())
+}
+
+/// When what took this long and ends now has begun.
+fn since(took: Duration) -> std::time::Instant {
+    let now = std::time::Instant::now();
+    now.checked_sub(took).unwrap_or(now)
 }
 
 /// The report, if it is of this group's guard.

@@ -119,7 +119,7 @@ async fn run(host: Host, after: Machine) -> (Result<(), Stop>, Vec<EventKind>, H
     let lets_in = std::mem::take(&mut host.lock().unwrap().lets_in);
     let mut line = Line::open(&run.connector, &target).await.unwrap();
     host.lock().unwrap().lets_in = lets_in;
-    let came = work.guarded(&mut line, (&before, &after), &steps, (0, 1)).await;
+    let came = work.guarded(&mut line, (&before, &after), &steps, None, (0, 1)).await;
     let place = line.target.place();
     drop(line);
     drop(work);
@@ -208,4 +208,16 @@ async fn whoever_still_may_confirms_when_root_is_shut_out() {
     let (came, _, host, place) = run(host, model(&[("permitrootlogin", "no")], &[22])).await;
     came.unwrap();
     assert_eq!((place.as_str(), host.confirmed.is_some()), ("ann@box", true));
+}
+
+#[tokio::test]
+async fn a_look_beside_a_proof_is_waited_for_unless_the_proof_has_failed() {
+    let slow = async {
+        tokio::task::yield_now().await;
+        Some(3)
+    };
+    assert_eq!(beside(async { Ok::<_, ()>(1) }, slow).await, (Ok(1), Some(3)));
+    // The window is not spent on waiting for it.
+    let never = std::future::pending::<Option<i32>>();
+    assert_eq!(beside(async { Err::<i32, _>(()) }, never).await, (Err(()), None));
 }

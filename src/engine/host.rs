@@ -121,7 +121,7 @@ pub(super) struct Work<'a> {
     /// Whether the question about the plan was put.
     planned: bool,
     /// What was seen behind the last step, where that travelled with it.
-    seen: Option<Seen>,
+    pub(super) seen: Option<Seen>,
 }
 
 impl<'a> Work<'a> {
@@ -338,17 +338,17 @@ impl<'a> Work<'a> {
                 model.perform(&by, |machine| step.action.effect(machine));
                 self.doing.push(KeptStep::of(step, &before, &model));
             }
+            // The second look goes along with the last steps, and is taken when they are done.
+            let look = (number + 1 == segments.len()).then(|| Behind::new(&self.job.tasks));
             match was {
                 None => {
-                    // The second look goes along with the last steps, and is taken when they are done.
-                    let look = (number + 1 == segments.len()).then(|| Behind::new(&self.job.tasks));
                     let (ended, seen) =
                         steps::run(line, self.run, &self.teller, steps, (count, all), look.as_ref()).await;
                     self.seen = seen;
                     self.remember(steps, &ended);
                     stop_on(ended, steps)?;
                 }
-                Some(was) => self.guarded(line, (&was, &model), steps, (count, all)).await?,
+                Some(was) => self.guarded(line, (&was, &model), steps, look.as_ref(), (count, all)).await?,
             }
             count += steps.len();
         }

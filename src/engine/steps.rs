@@ -30,9 +30,9 @@ pub(super) enum Ended {
     Lost(usize, SessionError),
 }
 
-/// What was seen of the host behind the last step, in the same exchange.
+/// What was seen of the host behind the last step, in the same exchange or beside the login that confirms it.
 pub(super) struct Seen {
-    /// When the steps were done.
+    /// When the look began, or would have if it had not run beside something else.
     pub(super) since: Instant,
     /// The answers, unless a file changed while it was read. Errors: the connection did not last that long.
     pub(super) machine: Result<Option<Machine>, SessionError>,
