@@ -88,9 +88,22 @@ fn hundreds_of_hosts_in_one_run() {
 #[test]
 #[ignore = "alone compares a move's copies with rsync's by hand; a benchmark of some minutes, to be read with a release build"]
 fn what_a_move_costs() {
+    let _alone = alone();
     tools::need("time", "time");
     let (mut page, mut goals) = (Page::new(), goals::Goals::default());
     moving::measure(Size::wanted(), &mut page, &mut goals);
+    goals.say();
+}
+
+#[test]
+#[ignore = "alone compares a check with Ansible and pyinfra, where BEDPLATE_PEERS names them; to be read with a release build"]
+fn what_peers_cost() {
+    let _alone = alone();
+    tools::need("time", "time");
+    let (mut page, mut goals) = (Page::new(), goals::Goals::default());
+    let rig = fleet::Fleet::up(1);
+    rig.boxes[0].converge();
+    peers::measure(&rig, &mut page, &mut goals);
     goals.say();
 }
 
