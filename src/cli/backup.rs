@@ -29,7 +29,7 @@ pub(super) fn run(command: &Backup, output: &Output) -> Result<Exit, Failed> {
             to: command.to.clone().unwrap_or_default(),
             keep: command.keep.map(usize::from),
             stop: command.stop,
-            means: Means { patience: command.stop_timeout, own: None, dump: command.dump.clone() },
+            means: Means::containers(command.stop_timeout, command.dump.clone()),
             dry_run: command.dry_run,
             start: command.start,
             taken: (now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(), now.strftime("%Y%m%d-%H%M%S").to_string()),

@@ -104,6 +104,7 @@ impl<'a> Moving<'a> {
                 patience: command.stop_timeout,
                 own: command.freeze.clone().zip(command.thaw.clone()),
                 dump: command.dump.clone(),
+                grace: Duration::from_secs(command.thaw_after),
             },
             overwrite: command.overwrite,
         };

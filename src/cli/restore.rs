@@ -23,7 +23,7 @@ pub(super) fn run(command: &Restore, output: &Output) -> Result<Exit, Failed> {
             only: command.only.clone(),
             overwrite: command.overwrite,
             remove_old: command.remove_old,
-            means: Means { patience: command.stop_timeout, own: None, dump: None },
+            means: Means::containers(command.stop_timeout, None),
             dry_run: command.dry_run,
             stamp: jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S").to_string(),
         };

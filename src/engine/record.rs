@@ -10,7 +10,8 @@ use crate::plan::undo::KeptStep;
 use crate::shell::{Batch, Call, Library, Mode};
 use crate::ssh::{FrameResult, HeldShell, SessionError};
 
-static HOST: Library = Library { name: "host.sh", text: include_str!("host.sh"), needs: &[&SESSION] };
+/// The functions around a host's lock.
+pub static HOST: Library = Library { name: "host.sh", text: include_str!("host.sh"), needs: &[&SESSION] };
 
 /// The exit status of `host_lock` when another run holds the lock.
 const HELD: u8 = 76;

@@ -8,7 +8,7 @@ use super::chain::{Kept, Move, Part, Stage, marked, with};
 use super::copy::COPY;
 use super::freight::{self, Candidates, Freight, Wishes};
 use super::side::{Side, Trouble};
-use super::{forward, freeze, survey};
+use super::{forward, freeze, survey, thaw};
 use crate::base::Exit;
 use crate::base::event::EventKind;
 use crate::engine::{Run, Teller};
@@ -46,8 +46,9 @@ pub(super) async fn took_back(trouble: Trouble, job: &Move, run: &Run, kept: &Mu
     let place = job.old.place();
     let why = std::mem::take(&mut last.failure.what);
     let text = format!(
-        "the app is STOPPED on the old host, and could not be started again ({why}); `bedplate migrate {place} --to {} --abort` \
-         starts it",
+        "the app is STOPPED on the old host, and could not be started again from here ({why}). The host does so by itself \
+         {} s after it has lost this machine; `bedplate migrate {place} --to {} --abort` does it at once",
+        job.means.grace.as_secs(),
         job.new.place()
     );
     trouble.state(&text)
@@ -84,9 +85,13 @@ pub(super) async fn keys(job: &Move, run: &Run, part: Part) {
 pub(super) async fn back(job: &Move, run: &Run) -> Result<(), Trouble> {
     let mut old = Side::open(&job.old, run).await?;
     let (stopped, _) = freeze::state(&mut old).await?;
+    let gone_back = thaw::has_fired(&mut old).await?;
     let fingerprint = old.connection.login().host_key_fingerprint.clone();
+    if gone_back {
+        old.note("has started again by itself what the move had stopped").await;
+    }
     old.close().await;
-    if stopped.is_empty() {
+    if stopped.is_empty() && !gone_back {
         let what = "nothing was stopped on the old host by a move";
         let help =
             "look at which host is which: the old one comes first, the new one behind `--to`; nothing was changed";

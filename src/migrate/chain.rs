@@ -8,7 +8,7 @@ use super::copy::COPY;
 use super::freight::Freight;
 use super::manifest::{self};
 use super::side::{Side, Trouble, millis};
-use super::{Manner, Means, back, forward, freeze};
+use super::{Manner, Means, back, forward, freeze, thaw};
 use crate::base::Exit;
 use crate::base::event::{EventKind, Tally};
 use crate::engine::{Run, Teller};
@@ -170,7 +170,7 @@ async fn work(part: Part, job: &Move, run: &Run, kept: &Mutex<Kept>) -> Result<(
         Part::Forward => both.forward().await,
         // Going back needs the old host alone.
         Part::Abort => Ok(()),
-        Part::Switching => both.marked_as(Stage::Switching).await,
+        Part::Switching => both.switching().await,
         Part::Settle => both.settle().await,
         Part::Tidy => both.tidy().await,
     };
@@ -236,6 +236,13 @@ impl Both<'_> {
     async fn marked_as(&mut self, stage: Stage) -> Result<(), Trouble> {
         self.lock().await?;
         self.mark(stage).await
+    }
+
+    /// From here on the old host stays stopped: first it is kept from going back by itself, then the new one may serve.
+    async fn switching(&mut self) -> Result<(), Trouble> {
+        self.lock().await?;
+        thaw::claim(self.old).await?;
+        self.mark(Stage::Switching).await
     }
 
     async fn settle(&mut self) -> Result<(), Trouble> {

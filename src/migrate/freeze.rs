@@ -1,14 +1,17 @@
 //! Stops what writes on the old host, finds whoever still does, and starts it again. What is stopped is written down on the
 //! host first, so that it can be started again by whoever comes, whatever became of this run.
 
+use std::time::Duration;
+
 use super::freight::Freight;
 use super::side::{Side, Trouble};
+use super::thaw;
 use crate::shell::frame::Fields;
 use crate::shell::{Call, Library};
 
-static FREEZE: Library = Library { name: "freeze.sh", text: include_str!("freeze.sh"), needs: &[] };
+pub(super) static FREEZE: Library = Library { name: "freeze.sh", text: include_str!("freeze.sh"), needs: &[] };
 
-/// What stands among the names for the operator's own command.
+/// What stands among the names for the operator's own command, as in `freeze.sh`.
 const OWN: &str = "(your command)";
 
 /// How what writes is brought to stand still.
@@ -20,13 +23,23 @@ pub struct Means {
     pub own: Option<(String, String)>,
     /// A command between the app's end and the databases'.
     pub dump: Option<String>,
+    /// How long the host waits for this machine, once it has lost it, before it starts everything again by itself.
+    pub grace: Duration,
+}
+
+impl Means {
+    /// Containers alone, with the usual waiting time for a machine that is lost.
+    pub fn containers(patience: u32, dump: Option<String>) -> Self {
+        Self { patience, own: None, dump, grace: Duration::from_secs(120) }
+    }
 }
 
 /// Stops it all. Errors: something can not be stopped; what is stopped by then is written down.
 pub(super) async fn stop(old: &mut Side, freight: &Freight, means: &Means) -> Result<(), Trouble> {
     let call = |function| Call::new(&FREEZE, function);
     let stop = || call("freeze_stop").arg(means.patience.to_string());
-    if let Some((freeze, _)) = &means.own {
+    if let Some((freeze, thaw)) = &means.own {
+        old.act("noting what is stopped", call("freeze_keep").arg(thaw)).await?;
         old.act("noting what is stopped", call("freeze_note").arg(OWN)).await?;
         old.act("running your command", call("freeze_own").arg(freeze)).await?;
     }
@@ -89,20 +102,13 @@ pub(super) async fn note(old: &mut Side, name: &str) -> Result<(), Trouble> {
 
 /// Starts again what was stopped, and gives the names. Errors: something does not start.
 pub(super) async fn start(old: &mut Side, means: &Means) -> Result<Vec<String>, Trouble> {
+    thaw::disarm(old).await?;
     let (names, _) = state(old).await?;
     if names.is_empty() {
         return Ok(names);
     }
-    if names.iter().any(|name| name == OWN) {
-        match &means.own {
-            Some((_, thaw)) => {
-                old.act("running your command", Call::new(&FREEZE, "freeze_own").arg(thaw)).await?;
-            }
-            None => {
-                let what = "a command of yours had stopped what writes, and the one that takes it back is not named";
-                return Err(Trouble::new(what, "name both again with `--freeze` and `--thaw`").on(&old.name));
-            }
-        }
+    if let Some((_, thaw)) = &means.own {
+        old.act("noting your command", Call::new(&FREEZE, "freeze_keep").arg(thaw)).await?;
     }
     old.act("starting what was stopped", Call::new(&FREEZE, "freeze_start")).await?;
     Ok(names)

@@ -61,12 +61,18 @@ freeze_start() {
 				docker update --restart always "$freeze_name" || freeze_bad="$freeze_bad $freeze_name"
 			fi
 			[ "$(docker container inspect --format '{{.State.Running}}' "$freeze_name")" = true ] || freeze_bad="$freeze_bad $freeze_name"
+		elif [ "$freeze_name" = '(your command)' ]; then
+			if [ -s "$freeze_dir/thaw-command" ]; then
+				sh "$freeze_dir/thaw-command" || freeze_bad="$freeze_bad $freeze_name"
+			else
+				freeze_bad="$freeze_bad $freeze_name, which takes yours back and must be named again"
+			fi
 		else
 			printf '%s is not there any more\n' "$freeze_name"
 		fi </dev/null
 	done <"$freeze_dir/thaw"
 	[ -z "$freeze_bad" ] || bp_fail "not started:$freeze_bad"
-	rm -f "$freeze_dir/frozen" "$freeze_dir/thaw" "$freeze_dir/always" "$freeze_dir/moved" /etc/motd.d/90-bedplate-moved
+	rm -f "$freeze_dir/frozen" "$freeze_dir/thaw" "$freeze_dir/thaw-command" "$freeze_dir/always" "$freeze_dir/moved" /etc/motd.d/90-bedplate-moved
 }
 
 # freeze_state: the names that were noted, a line each, and behind them those that run.
@@ -75,6 +81,11 @@ freeze_state() {
 	[ ! -e "$freeze_dir/frozen" ] || freeze_text=$(cat "$freeze_dir/frozen")
 	bp_field "$freeze_text"
 	bp_field "$(docker ps --format '{{.Names}}')"
+}
+
+# freeze_keep COMMAND: what takes the operator's own command back, for whoever starts all again.
+freeze_keep() {
+	mkdir -p "$freeze_dir" && chmod 0700 "$freeze_dir" && printf '%s\n' "$1" >"$freeze_dir/thaw-command" && sync "$freeze_dir/thaw-command"
 }
 
 # freeze_own COMMAND: the operator's own command.

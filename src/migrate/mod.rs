@@ -15,6 +15,7 @@ mod passes;
 mod side;
 mod survey;
 pub mod switch;
+mod thaw;
 
 pub use copy::{Manner, Way};
 pub use freeze::Means;

@@ -8,7 +8,7 @@ use super::copy::{self, COPY, Copier, Pass, Trip};
 use super::freight::{self, Freight, Root, To};
 use super::manifest::{self, Manifest};
 use super::side::Trouble;
-use super::{freeze, survey};
+use super::{freeze, survey, thaw};
 use crate::base::size;
 use crate::shell::Call;
 
@@ -192,6 +192,7 @@ impl Both<'_> {
     ) -> Result<(), Trouble> {
         self.steps = (0, trips.len() + 3);
         let begun = self.begin("stop what writes").await;
+        thaw::arm(self.old, self.job.means.grace).await?;
         with(kept, |kept| kept.stopped = Some(Instant::now()));
         freeze::stop(self.old, freight, &self.job.means).await?;
         self.nobody_writes(freight, trips).await?;

@@ -279,7 +279,8 @@ fn whatever_breaks_leaves_the_old_box_in_service() {
     pair.old.write("version", "1");
 
     // Killed while all stands still; the old box comes back from a reboot as it was left, and the next run goes on.
-    pair.killed(&["--dump", "touch /root/dumping; sleep 600"], &pair.old, "[ -e /root/dumping ]");
+    let dump = "touch /root/dumping; sleep 600";
+    pair.killed(&["--dump", dump, "--thaw-after", "900"], &pair.old, "[ -e /root/dumping ]");
     assert!(!pair.old.inside("docker ps --format '{{.Names}}'").contains("shop-web"), "the app was not stopped");
     pair.old.reboot();
     pair.new.reboot();
@@ -288,6 +289,7 @@ fn whatever_breaks_leaves_the_old_box_in_service() {
     assert!(resumed.stderr.contains("still stopped by an earlier run"), "{}", resumed.stderr);
     pair.in_service();
     pair.old.write("version", "1");
+    nobody_comes_back(&pair);
 
     // What is on the new box by another hand is not overwritten.
     pair.new.inside("echo 'SHA256:other copying' >/var/lib/bedplate/migrate/move");
@@ -310,6 +312,30 @@ fn whatever_breaks_leaves_the_old_box_in_service() {
     pair.migrate(&["--abort"]).exits(0);
     answers(pair.old.sandbox.ipv4());
     assert_eq!(pair.old.inside("ls /etc/systemd/system | grep bedplate-forward || true"), "");
+}
+
+/// The machine that commands is lost in the freeze, for good: the old box waits, and goes back by itself. Once it has, no
+/// run goes on from where the lost one was.
+fn nobody_comes_back(pair: &Pair) {
+    for reboots in [false, true] {
+        let dump = "rm -f /root/dumping; touch /root/dumping; sleep 5";
+        pair.killed(&["--dump", dump, "--thaw-after", "10"], &pair.old, "[ -e /root/dumping ]");
+        pair.old.inside("rm /root/dumping; grep -q shop-web /var/lib/bedplate/migrate/frozen");
+        if reboots {
+            pair.old.reboot();
+        }
+        wait(&pair.old, "[ -e /var/lib/bedplate/migrate/fired ]");
+        pair.in_service();
+        let units = "ls /etc/systemd/system /etc/systemd/system/multi-user.target.wants | grep bedplate-thaw || true";
+        assert_eq!(pair.old.inside(units), "");
+        let back = pair.migrate(&["--abort"]).exits(0);
+        assert!(back.stderr.contains("started again by itself"), "{}", back.stderr);
+        pair.in_service();
+    }
+    let late = pair.migrate(&["--via-here", "--dump", "mv /var/lib/bedplate/migrate/armed /root/"]).exits(1);
+    assert!(late.stderr.contains("by itself, since it had heard nothing"), "{}", late.stderr);
+    pair.in_service();
+    assert_eq!(pair.new.inside("docker ps --format '{{.Names}}'"), "", "the new box serves as well");
 }
 
 #[test]

@@ -56,6 +56,7 @@ pub struct Migrate {
     pub skip: Vec<String>,
 
     /// Stop by this command, run as root on the old host, what writes without being a container; containers are stopped too.
+    /// While it runs it stands in that host's list of processes, so keep passwords in files.
     #[arg(long, value_name = "COMMAND", requires = "thaw")]
     pub freeze: Option<String>,
 
@@ -64,13 +65,18 @@ pub struct Migrate {
     pub thaw: Option<String>,
 
     /// Run this as root on the old host when the app has stopped and databases still run, such as a dump into a folder that
-    /// `--also` names and that is there already.
+    /// `--also` names and that is there already. Whoever is logged in there can read it while it runs.
     #[arg(long, value_name = "COMMAND", conflicts_with = "freeze")]
     pub dump: Option<String>,
 
     /// Seconds that containers have to end by themselves before they are killed.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub stop_timeout: u32,
+
+    /// Seconds that the old host waits, once it has lost this machine in the middle of the last copy, before it starts
+    /// everything again by itself.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u64).range(10..=3600))]
+    pub thaw_after: u64,
 
     /// Replace data that is on the new host already.
     #[arg(long)]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use super::super::thaw;
 use super::archive::{self, Differences, Tree};
 use super::host::{self, Packed};
 use super::record::{self, Database, Filling, Manifest, Saved};
@@ -248,6 +249,7 @@ impl Making<'_> {
     async fn stop(&mut self, freight: &Freight) -> Result<(), Trouble> {
         self.side.act("noting who stops", host::call("backup_stops").arg("backup")).await?;
         with(self.undone, |undone| undone.stopped = true);
+        thaw::arm(self.side, self.job.means.grace).await?;
         freeze::stop(self.side, freight, &self.job.means).await?;
         let roots: Vec<String> =
             freight.roots.iter().filter(|root| !is_proxy_s(root)).map(|r| r.from.clone()).collect();
