@@ -158,7 +158,7 @@ impl<'a> Moving<'a> {
         for line in self.steps_in_words() {
             note(&format!("  {line}"));
         }
-        show(&self.edits.to_new);
+        show(&self.edits.to_new, &self.job.old.address);
         Ok(Exit::Done.code())
     }
 
@@ -250,7 +250,7 @@ impl<'a> Moving<'a> {
         }
         self.settle().await;
         title(7, all, "names");
-        names::tell(&self.job, self.command.watch).await;
+        names::tell(&self.job, &self.kept().ipv6, self.command.watch).await;
         self.farewell();
         Ok(Exit::Done.code())
     }
@@ -323,7 +323,7 @@ impl<'a> Moving<'a> {
             return Ok(exit.code());
         }
         if !self.edits.to_new.is_empty() {
-            show(&self.edits.to_new);
+            show(&self.edits.to_new, &self.job.old.address);
             write(&self.folder, &self.edits.to_new)?;
         }
         let Some(deployer) = &self.deployer else { return Ok(Exit::Done.code()) };
@@ -412,7 +412,7 @@ impl<'a> Moving<'a> {
         title(1, 1, &format!("put {} back in service", self.job.old.name));
         let exit = self.part(Part::Abort).await?;
         if exit == Exit::Done && !self.edits.to_old.is_empty() {
-            show(&self.edits.to_old);
+            show(&self.edits.to_old, &self.job.new.address);
             write(&self.folder, &self.edits.to_old)?;
         }
         if exit == Exit::Done {

@@ -1,6 +1,7 @@
 //! The move in its order: look, copy while the app serves, stop, copy what has changed, compare, and afterwards settle or
 //! take back. Each part comes to both hosts anew, so any of them can be the first of another run.
 
+use std::net::Ipv6Addr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,7 @@ use super::copy::COPY;
 use super::freight::Freight;
 use super::manifest::{self};
 use super::side::{Side, Trouble, millis};
-use super::{Manner, Means, back, forward, freeze, thaw};
+use super::{Manner, Means, back, forward, freeze, survey, thaw};
 use crate::base::Exit;
 use crate::base::event::{EventKind, Tally};
 use crate::engine::{Run, Teller};
@@ -80,6 +81,8 @@ pub struct Kept {
     pub stopped: Option<Instant>,
     /// What an earlier run had stopped and nobody has started since.
     pub stopped_before: Vec<String>,
+    /// By which addresses of IPv6 the world reaches the old host and the new one.
+    pub ipv6: (Vec<Ipv6Addr>, Vec<Ipv6Addr>),
 }
 
 /// A part of a move.
@@ -171,7 +174,7 @@ async fn work(part: Part, job: &Move, run: &Run, kept: &Mutex<Kept>) -> Result<(
         // Going back needs the old host alone.
         Part::Abort => Ok(()),
         Part::Switching => both.switching().await,
-        Part::Settle => both.settle().await,
+        Part::Settle => both.settle(kept).await,
         Part::Tidy => both.tidy().await,
     };
     old.close().await;
@@ -245,7 +248,10 @@ impl Both<'_> {
         self.mark(Stage::Switching).await
     }
 
-    async fn settle(&mut self) -> Result<(), Trouble> {
+    async fn settle(&mut self, kept: &Mutex<Kept>) -> Result<(), Trouble> {
+        if let (Ok(old), Ok(new)) = (survey::ipv6(self.old).await, survey::ipv6(self.new).await) {
+            with(kept, |kept| kept.ipv6 = (old, new));
+        }
         self.marked_as(Stage::Switched).await?;
         let (old, new) = (&self.job.old, &self.job.new);
         let text = format!(

@@ -2,6 +2,7 @@
 //! path. Asked and read; nothing is decided here.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 
 use serde::Deserialize;
 
@@ -157,6 +158,13 @@ pub(super) async fn survey(side: &mut Side, user: &str) -> Result<Survey, Troubl
     }
     let bodies: Vec<&[u8]> = answers.iter().map(|(_, body)| body.as_slice()).collect();
     read(&bodies).map_err(|error| Trouble::from(error).on(&side.name))
+}
+
+/// The addresses of IPv6 by which the world reaches a host. None where it does not say.
+pub(super) async fn ipv6(side: &mut Side) -> Result<Vec<Ipv6Addr>, Trouble> {
+    let answers = side.ask(vec![Call::new(&SURVEY, "survey_ipv6")]).await?;
+    let text = answers.first().map(|(_, body)| String::from_utf8_lossy(body).into_owned()).unwrap_or_default();
+    Ok(text.lines().filter_map(|line| u128::from_str_radix(line, 16).ok()).map(Ipv6Addr::from).collect())
 }
 
 fn calls(user: &str) -> Vec<Call> {

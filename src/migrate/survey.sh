@@ -21,6 +21,21 @@ survey_host() {
 	if command -v docker >/dev/null; then bp_field 1; else bp_field 0; fi
 }
 
+# survey_ipv6: the addresses of IPv6 by which the world reaches this host, in hexadecimal, a line each: global, lasting, and
+# not of a network that Docker has made.
+survey_ipv6() {
+	[ -r /proc/net/if_inet6 ] || return 0
+	while read -r survey_address survey_index survey_length survey_scope survey_flags survey_device; do
+		case $survey_scope/$survey_address/$survey_device in
+			00/f[cd]* | 00/*/docker* | 00/*/br-* | 00/*/veth*) continue ;;
+			00/[23]*) ;;
+			*) continue ;;
+		esac
+		# Temporary (privacy), tentative, failed or about to go: RFC 4941 and IFA_F_* in linux/if_addr.h.
+		[ "$((0x$survey_flags & 0x69))" -ne 0 ] || printf '%s\n' "$survey_address"
+	done </proc/net/if_inet6
+}
+
 # survey_volumes: all volumes of Docker as it describes them itself.
 survey_volumes() {
 	survey_names=$(docker volume ls --quiet) || return 1

@@ -102,13 +102,26 @@ pub async fn addresses(name: &str) -> BTreeSet<IpAddr> {
 }
 
 /// What a name's records have to become: the sentence for its owner; `None` when it leads to the new host alone.
-pub fn record(name: &str, now: &BTreeSet<IpAddr>, old: &BTreeSet<IpAddr>, new: &BTreeSet<IpAddr>) -> Option<String> {
-    if !now.is_empty() && now.is_subset(new) {
+/// `besides` are more addresses of the new host: where the name has one of that kind now, it gets the new host's.
+pub fn record(
+    name: &str,
+    now: &BTreeSet<IpAddr>,
+    old: &BTreeSet<IpAddr>,
+    (new, besides): (&BTreeSet<IpAddr>, &BTreeSet<IpAddr>),
+) -> Option<String> {
+    let like = |one: &IpAddr, all: &BTreeSet<IpAddr>| all.iter().any(|other| other.is_ipv4() == one.is_ipv4());
+    if !now.is_empty() && now.iter().all(|now| new.contains(now) || besides.contains(now)) {
         return None;
+    }
+    let mut new = new.clone();
+    for other in besides {
+        if like(other, now) && !like(other, &new) {
+            new.insert(*other);
+        }
     }
     let sort = |address: &IpAddr| if address.is_ipv4() { "A" } else { "AAAA" };
     let mut words = Vec::new();
-    for address in new {
+    for address in &new {
         let from: Vec<String> =
             now.iter().filter(|n| n.is_ipv4() == address.is_ipv4()).map(IpAddr::to_string).collect();
         match from.as_slice() {
@@ -117,7 +130,7 @@ pub fn record(name: &str, now: &BTreeSet<IpAddr>, old: &BTreeSet<IpAddr>, new: &
             from => words.push(format!("{} from {} to {address}", sort(address), from.join(" and "))),
         }
     }
-    for stale in now.iter().filter(|now| !new.iter().any(|new| new.is_ipv4() == now.is_ipv4())) {
+    for stale in now.iter().filter(|now| !like(now, &new)) {
         words.push(format!("{} {stale} removed", sort(stale)));
     }
     let elsewhere = now.iter().any(|now| !old.contains(now) && !new.contains(now));
@@ -136,12 +149,25 @@ mod tests {
     #[test]
     fn records_are_told_as_they_have_to_be_set() {
         let (old, new) = (set(&["203.0.113.5"]), set(&["198.51.100.7"]));
-        let say = |now: &[&str]| record("shop.example.com", &set(now), &old, &new);
+        let say = |now: &[&str]| record("shop.example.com", &set(now), &old, (&new, &set(&[])));
         assert_eq!(say(&["203.0.113.5"]).unwrap(), "shop.example.com: set A from 203.0.113.5 to 198.51.100.7");
         assert_eq!(say(&[]).unwrap(), "shop.example.com: set A 198.51.100.7");
         assert_eq!(say(&["198.51.100.7"]), None);
         let both = say(&["203.0.113.5", "2001:db8::5"]).unwrap();
         assert!(both.ends_with("A from 203.0.113.5 to 198.51.100.7, AAAA 2001:db8::5 removed (it leads to neither host now: behind a proxy or CDN, change it there)"), "{both}");
+    }
+
+    #[test]
+    fn a_name_with_ipv6_gets_the_new_host_s_and_one_without_none() {
+        let (old, new, besides) =
+            (set(&["203.0.113.5", "2001:db8::5"]), set(&["198.51.100.7"]), set(&["2001:db8::7", "2001:db8::8"]));
+        let say = |now: &[&str]| record("shop.example.com", &set(now), &old, (&new, &besides));
+        let both = "shop.example.com: set A from 203.0.113.5 to 198.51.100.7, AAAA from 2001:db8::5 to 2001:db8::7";
+        assert_eq!(say(&["203.0.113.5", "2001:db8::5"]).unwrap(), both);
+        assert_eq!(say(&["203.0.113.5"]).unwrap(), "shop.example.com: set A from 203.0.113.5 to 198.51.100.7");
+        assert_eq!(say(&["198.51.100.7", "2001:db8::8"]), None);
+        let half = say(&["198.51.100.7", "2001:db8::5"]).unwrap();
+        assert_eq!(half, "shop.example.com: set AAAA from 2001:db8::5 to 2001:db8::7");
     }
 
     #[test]

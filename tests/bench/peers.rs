@@ -54,10 +54,15 @@ impl Peers {
         command
     }
 
-    fn pyinfra(&self, one: &Box) -> Command {
+    fn pyinfra(&self, one: &Box, scratch: &Path) -> Command {
+        // It reads the host's key in the home folder alone.
+        let home = scratch.join(".ssh");
+        std::fs::create_dir_all(&home).expect("a folder");
+        std::fs::copy(one.sandbox.known_hosts(), home.join("known_hosts")).expect("the host's key");
         let mut command = Command::new("pyinfra");
         command.args(["-y", "inventory.py", "deploy.py"]).current_dir(self.folder.join("pyinfra"));
         command.env("PEER_HOSTS", one.sandbox.ipv4().to_string()).env("PEER_KEY", one.sandbox.key());
+        command.env("HOME", scratch);
         command
     }
 }
@@ -92,7 +97,7 @@ pub(crate) fn measure(fleet: &Fleet, page: &mut Page, goals: &mut Goals) {
         one.inside("cp -r /proc/sys /run/kernel-settings 2>/dev/null; mount --bind /run/kernel-settings /proc/sys");
     }
     let mut ansible = || nothing_to_do(measured(&peers.ansible(&others.boxes[0], scratch.path()), 0, None));
-    let mut pyinfra = || ours(peers.pyinfra(&others.boxes[1]));
+    let mut pyinfra = || ours(peers.pyinfra(&others.boxes[1], scratch.path()));
     let mut subjects: Vec<(&'static str, &mut dyn FnMut() -> Sample)> = vec![(TRUE, &mut login), (CHECK, &mut check)];
     if peers.ansible {
         measured(&peers.ansible(&others.boxes[0], scratch.path()), 0, None);

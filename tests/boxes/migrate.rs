@@ -289,7 +289,7 @@ fn whatever_breaks_leaves_the_old_box_in_service() {
     assert!(resumed.stderr.contains("still stopped by an earlier run"), "{}", resumed.stderr);
     pair.in_service();
     pair.old.write("version", "1");
-    nobody_comes_back(&pair);
+    nobody_comes_back(&mut pair);
 
     // What is on the new box by another hand is not overwritten.
     pair.new.inside("echo 'SHA256:other copying' >/var/lib/bedplate/migrate/move");
@@ -316,7 +316,7 @@ fn whatever_breaks_leaves_the_old_box_in_service() {
 
 /// The machine that commands is lost in the freeze, for good: the old box waits, and goes back by itself. Once it has, no
 /// run goes on from where the lost one was.
-fn nobody_comes_back(pair: &Pair) {
+fn nobody_comes_back(pair: &mut Pair) {
     for reboots in [false, true] {
         let dump = "rm -f /root/dumping; touch /root/dumping; sleep 5";
         pair.killed(&["--dump", dump, "--thaw-after", "10"], &pair.old, "[ -e /root/dumping ]");

@@ -23,11 +23,16 @@ pub(super) fn names_of(edits: &[Mended]) -> String {
     edits.iter().map(|edit| edit.path.as_str()).collect::<Vec<_>>().join(" and ")
 }
 
-/// Shows edits as a diff.
-pub(super) fn show(edits: &[Mended]) {
+/// Shows edits as a diff, and what they leave that holds the address which they replace.
+pub(super) fn show(edits: &[Mended], replaced: &str) {
     for Mended { path, before, after } in edits {
         let diff = TextDiff::from_lines(before, after);
         note(&format!("\n{}", diff.unified_diff().header(&format!("a/{path}"), &format!("b/{path}"))));
+    }
+    let left = deploy::still_holding(edits, replaced);
+    if !left.is_empty() {
+        note(&format!("warning: {replaced} stands elsewhere too, and is left for you to judge:"));
+        left.iter().for_each(|line| note(&format!("  {line}")));
     }
 }
 

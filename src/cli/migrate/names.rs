@@ -1,7 +1,7 @@
 //! The last part of a move: which records have to change, and watching until they have.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use crate::cli::note;
@@ -13,7 +13,7 @@ use crate::ssh::Target;
 const PAUSE: Duration = Duration::from_secs(10);
 
 /// Tells which records have to change, and watches until they have.
-pub(super) async fn tell(job: &Move, watch: u64) {
+pub(super) async fn tell(job: &Move, ipv6: &(Vec<Ipv6Addr>, Vec<Ipv6Addr>), watch: u64) {
     let Some(deploy) = &job.deploy else { return };
     let names = switch::names(deploy, &job.groups);
     if names.is_empty() {
@@ -22,13 +22,15 @@ pub(super) async fn tell(job: &Move, watch: u64) {
         );
         return;
     }
-    let (old, new) = (own(&job.old).await, own(&job.new).await);
+    let (mut old, new) = (own(&job.old).await, own(&job.new).await);
+    old.extend(ipv6.0.iter().copied().map(IpAddr::V6));
+    let besides: BTreeSet<IpAddr> = ipv6.1.iter().copied().map(IpAddr::V6).collect();
     let until = Instant::now() + Duration::from_secs(60 * watch);
     let mut told: Option<Vec<String>> = None;
     loop {
         let mut open = Vec::new();
         for name in &names {
-            open.extend(switch::record(name, &switch::addresses(name).await, &old, &new));
+            open.extend(switch::record(name, &switch::addresses(name).await, &old, (&new, &besides)));
         }
         if open.is_empty() {
             note("All names lead to the new host.");

@@ -17,7 +17,7 @@ pub mod yaml;
 
 pub use hosts::{inventory, starter};
 pub use mend::{Mended, mended};
-pub use rehost::{NotEdited, rehosted};
+pub use rehost::{NotEdited, rehosted, still_holding};
 pub use rejected::rejected;
 
 /// Where Kamal has its configuration, from the folder of the app.

@@ -74,6 +74,31 @@ pub fn rehosted(
     Ok(changed.collect())
 }
 
+/// The lines that still hold `old` after the edits, as `path:line: text`: what is no host to deploy to is not for us to
+/// judge. Comments are left out.
+pub fn still_holding(edits: &[Mended], old: &str) -> Vec<String> {
+    let of = |edit: &Mended| -> Vec<String> {
+        let lines = edit.after.lines().map(str::trim).enumerate();
+        lines
+            .filter(|(_, line)| !line.starts_with('#') && holds(line.split(" #").next().unwrap_or_default(), old))
+            .map(|(number, line)| format!("{}:{}: {line}", edit.path, number + 1))
+            .collect()
+    };
+    edits.iter().flat_map(of).collect()
+}
+
+/// Whether `address` stands in a line by itself, not as a part of a longer name or number.
+fn holds(line: &str, address: &str) -> bool {
+    let part_of_name = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    line.match_indices(address).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let mut after = line[at + address.len()..].chars();
+        let (next, second) = (after.next(), after.next());
+        let longer = next.is_some_and(part_of_name) || (next == Some('.') && second.is_some_and(part_of_name));
+        !longer && !before.is_some_and(|c| part_of_name(c) || c == '.')
+    })
+}
+
 fn places<'a>(deploy: &'a Deploy, address: &'a str) -> impl Iterator<Item = &'a Said<String>> {
     let roles = deploy.roles.iter().flat_map(|role| role.hosts.iter().map(|server| &server.address));
     let accessories = deploy.accessories.iter().flat_map(|accessory| &accessory.hosts);
@@ -123,6 +148,17 @@ mod tests {
         let text = "service: a\nimage: a\nservers:\n  - <%= \"203.0.113.5\" %>\n";
         assert!(matches!(edit(text), Err(NotEdited::ByHand { .. } | NotEdited::NotNamed(_))), "{:?}", edit(text));
         assert_eq!(edit("service: a\nimage: a\nservers: [192.0.2.1]\n"), Err(NotEdited::NotNamed(FILE.into())));
+    }
+
+    #[test]
+    fn what_still_holds_the_address_is_told_and_not_what_only_looks_like_it() {
+        let text = "service: a\nimage: a\n# was 203.0.113.5\nservers: [203.0.113.5] # 203.0.113.5\nenv:\n  clear:\n    DB_HOST: 203.0.113.5\n    \
+                    URL: redis://203.0.113.5:6379\n    OTHER: 203.0.113.50\n    MORE: 1.203.0.113.5\n    NAME: 203.0.113.5.nip.io\n";
+        let local = Memory::of([(FILE, text)]);
+        let edits = rehosted(&local, None, &BTreeMap::new(), "203.0.113.5", "198.51.100.7").unwrap();
+        let wanted =
+            ["config/deploy.yml:7: DB_HOST: 203.0.113.5", "config/deploy.yml:8: URL: redis://203.0.113.5:6379"];
+        assert_eq!(still_holding(&edits, "203.0.113.5"), wanted);
     }
 
     #[test]
