@@ -248,9 +248,11 @@ impl Remote {
     async fn shell(self: &Arc<Self>) -> Result<HeldShell, SessionError> {
         if self.target.become_root == Become::Never || self.target.user == "root" {
             let (channel, reason) = (self.open().await?, self.reason.clone());
-            return Ok(HeldShell::begun_by(Box::new(move |command| {
+            let held = HeldShell::begun_by(Box::new(move |command| {
                 Box::pin(async move { Ok(Wire::over_channel(requested(channel, &command).await?, reason)) })
-            })));
+            }));
+            let remote = self.clone();
+            return Ok(held.or_reopen(Box::new(move |_| Box::pin(async move { remote.start("sh").await }))));
         }
         let held = HeldShell::new(self.start(sudo::WITHOUT_PASSWORD).await?);
         let remote = self.clone();

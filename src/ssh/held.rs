@@ -18,7 +18,8 @@ const ERRORS_KEPT: usize = 8 * 1024;
 /// How long the first mark may take. sudo on a host with a broken resolver takes tens of seconds.
 const FIRST_ANSWER: Duration = Duration::from_secs(60);
 
-/// Opens another wire to a root shell when the first one ended because sudo wants a password.
+/// Opens another wire to a root shell when the first one ended before it said anything: sudo wants a password, or the login
+/// shell takes no command that long.
 pub(super) type Reopen = Box<dyn FnOnce(Vec<u8>) -> BoxFuture<'static, Result<Wire, SessionError>> + Send + Sync>;
 
 /// Starts the command that it is given on a session that is open already.
@@ -29,7 +30,8 @@ const LONGEST: usize = 120_000;
 
 /// A command that runs `script` and is a shell for more behind it. sshd lets no input follow before the command has
 /// begun, so a script within the command saves a round trip. Any login shell reads it: it is one quoted constant, and
-/// one word without anything special. `None`: it is too long.
+/// one word without anything special. (BSD's csh takes no word that long, and a host may lack base64: then the script goes
+/// to a plain shell.) `None`: it is too long.
 fn with_script(script: &str) -> Option<String> {
     let word = base64::engine::general_purpose::STANDARD.encode(script);
     // What was defined goes with the shell that ends here; what it holds open (the lock) stays open.
@@ -190,7 +192,9 @@ impl HeldShell {
             }
         }
         let mut result = self.answer(number, batch, begun, on).await;
+        // One that only stays silent would do so again.
         if let Err(SessionError::NoShell { .. }) = &result
+            && begun.elapsed() < self.first_answer
             && let Some(reopen) = self.reopen.take()
         {
             let noise = [self.reader.noise(), &self.errors].concat();

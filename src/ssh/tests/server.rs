@@ -26,6 +26,8 @@ pub(crate) enum Exec {
     Runs,
     /// It is refused.
     Refused,
+    /// It runs, unless one of its words is long: BSD's csh.
+    NoLongWord,
     /// It is taken, and nothing ever comes of it.
     Silent,
     /// It ends without a status.
@@ -242,7 +244,12 @@ impl Handler for Guest {
                 session.close(id)?;
             }
             Exec::HangsUp => return Err(russh::Error::Disconnect),
-            Exec::Runs => self.start(id, &command, handle, ""),
+            Exec::NoLongWord if command.len() > 1000 => {
+                session.extended_data(id, 1, b"Word too long.\n".to_vec())?;
+                session.exit_status_request(id, 1)?;
+                session.close(id)?;
+            }
+            Exec::Runs | Exec::NoLongWord => self.start(id, &command, handle, ""),
             Exec::Noisy(noise) => self.start(id, &command, handle, noise),
         }
         Ok(())

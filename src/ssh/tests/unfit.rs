@@ -65,6 +65,17 @@ async fn a_noisy_login_is_understood_all_the_same() {
 }
 
 #[tokio::test]
+async fn a_login_shell_that_takes_no_long_word_is_served_all_the_same() {
+    let (server, connection) = logged_in(Conduct { exec: Exec::NoLongWord, ..Conduct::default() }, "root").await;
+    let mut shell = connection.shell().await.unwrap();
+    for word in ["one", "two"] {
+        assert_eq!(run(&mut shell, &say(&[word])).await.unwrap()[0].body, [word.as_bytes(), b"\0"].concat());
+    }
+    let asked: Vec<String> = server.seen().into_iter().filter(|seen| seen.starts_with("exec ")).collect();
+    assert!(matches!(asked.as_slice(), [long, short] if long.len() > 1000 && short == "exec sh"), "{asked:?}");
+}
+
+#[tokio::test]
 async fn a_command_without_a_status_has_not_succeeded() {
     let (_server, connection) = logged_in(Conduct { exec: Exec::NoStatus, ..Conduct::default() }, "root").await;
     let error = connection.exec("true", b"").await.unwrap_err();
