@@ -109,7 +109,7 @@ pub(super) async fn read_silently(selection: &Selection) -> Result<Jobs, Failed>
 
 /// What the command line said about hosts and tasks, as it would be typed again, without secrets.
 pub(super) fn arguments(selection: &Selection, jobs: &Jobs) -> Vec<String> {
-    let mut words = selection.hosts.clone();
+    let mut words = selection.successor.as_ref().map_or_else(|| selection.hosts.clone(), |new| vec![new.clone()]);
     let mut option = |name: &str, value: String| words.extend([name.to_owned(), value]);
     let path = |path: &Path| path.display().to_string();
     selection.inventory.iter().for_each(|file| option("--inventory", path(file)));

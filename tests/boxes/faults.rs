@@ -206,7 +206,7 @@ fn whatever_happens(suite: Suite) {
     assert!(failure(&ran).contains("was lost"), "{}", failure(&ran));
 
     // Another run comes.
-    faults.set("touch /root/in-window; sleep 4");
+    faults.set("touch /root/in-window; sleep 8");
     std::thread::scope(|scope| {
         let first = scope.spawn(|| faults.apply());
         faults.wait_for_harm();
