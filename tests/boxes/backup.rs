@@ -8,6 +8,34 @@ use bedplate::sandbox::Suite;
 
 use super::support::{Ran, Rig};
 
+/// Makes all that is hard to copy in the folder at hand.
+pub(super) const HARD: &str = "mkdir -p many \"odd 'name' é\" && \
+    (cd many && i=0; while [ $i -lt 2000 ]; do echo $i >file-$i; i=$((i + 1)); done) && \
+    truncate -s 1G sparse && printf x | dd of=sparse bs=1 seek=500000000 conv=notrunc 2>/dev/null && \
+    ln many/file-1 hard && ln -s many/file-2 soft && setfattr -n user.colour -v \"$(printf 'blue\\nand red')\" many/file-3 && \
+    setfacl -m u:1234:r many/file-5 && chown -R 1000:1000 many && chmod 2750 many && \
+    printf 'a\\nb' >\"$(printf 'line\\nbreak')\" && printf z >\"$(printf 'r\\351sum\\351')\" && touch -d 2001-02-03 many/file-4 && \
+    head -c 40000000 /dev/urandom >noise";
+
+/// Everything about a tree that must come back, by other means than the program's.
+pub(super) fn shown(rig: &Rig, folder: &str) -> Vec<String> {
+    let line = format!(
+        "set -e; cd '{folder}'; find . ! -type d -printf '%p %y %m %U %G %s %n %l %T@\\n' | sort; find . -type d -printf '%p %m %U %G\\n' | sort; \
+         find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum; find . -print0 | sort -z >/run/names; \
+         xargs -0 getfattr -h -d -m 'user.*' </run/names 2>/dev/null || true; xargs -0 getfacl -n </run/names 2>/dev/null || true; \
+         du -s -B 1M sparse 2>/dev/null | cut -f 1"
+    );
+    rig.inside(&line).lines().map(str::to_owned).collect()
+}
+
+/// Whether a tree is as it was; tells where it is not.
+#[track_caller]
+pub(super) fn is_as(rig: &Rig, folder: &str, before: &[String]) {
+    let now = shown(rig, folder);
+    let at = now.iter().zip(before).position(|(now, before)| now != before).unwrap_or(now.len().min(before.len()));
+    assert!(now == before, "{folder} has {:?} in the place of {:?}", now.get(at), before.get(at));
+}
+
 /// A box with an app that writes, and hard things beside its database.
 fn up(suite: Suite) -> Rig {
     let rig = Rig::up(suite);
@@ -23,15 +51,9 @@ fn up(suite: Suite) -> Rig {
          docker volume create --opt type=none --opt o=bind --opt device=/srv/bound shop_bound",
     );
     start_app(&rig);
-    rig.inside(
-        "cd /var/lib/docker/volumes/shop_storage/_data && mkdir -p many \"odd 'name' é\" && \
-         (cd many && i=0; while [ $i -lt 2000 ]; do echo $i >file-$i; i=$((i + 1)); done) && \
-         truncate -s 1G sparse && printf x | dd of=sparse bs=1 seek=500000000 conv=notrunc 2>/dev/null && \
-         ln many/file-1 hard && ln -s many/file-2 soft && setfattr -n user.colour -v \"$(printf 'blue\\nand red')\" many/file-3 && \
-         setfacl -m u:1234:r many/file-5 && chown -R 1000:1000 many && chmod 2750 many && \
-         printf 'a\\nb' >\"$(printf 'line\\nbreak')\" && printf z >\"$(printf 'r\\351sum\\351')\" && touch -d 2001-02-03 many/file-4 && \
-         head -c 40000000 /dev/urandom >noise && echo bound >/srv/bound/file && chown 33:33 /srv/bound",
-    );
+    rig.inside(&format!(
+        "cd /var/lib/docker/volumes/shop_storage/_data && {HARD} && echo bound >/srv/bound/file && chown 33:33 /srv/bound"
+    ));
     rig
 }
 
@@ -65,7 +87,7 @@ const TREE: &str = "cd /var/lib/docker/volumes/shop_storage/_data && \
     docker volume inspect --format '{{.Labels}} {{.Options}}' shop_storage shop_bound";
 
 /// The backups in the working folder, oldest first.
-fn backups(rig: &Rig) -> Vec<String> {
+pub(super) fn backups(rig: &Rig) -> Vec<String> {
     let mut names: Vec<String> = std::fs::read_dir(rig.path("backups"))
         .expect("a folder")
         .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
@@ -74,7 +96,7 @@ fn backups(rig: &Rig) -> Vec<String> {
     names
 }
 
-fn restore(rig: &Rig, backup: &str, to: &str, more: &[&str]) -> Ran {
+pub(super) fn restore(rig: &Rig, backup: &str, to: &str, more: &[&str]) -> Ran {
     let from = format!("backups/{backup}");
     let mut words = vec!["restore", &from, "--to", to, "-F", "ssh_config", "--stop-timeout", "2"];
     words.extend(more);
@@ -82,7 +104,7 @@ fn restore(rig: &Rig, backup: &str, to: &str, more: &[&str]) -> Ran {
 }
 
 /// Runs the program, again for as long as the host still holds the lock of a run that was killed.
-fn ran(rig: &Rig, words: &[&str]) -> Ran {
+pub(super) fn ran(rig: &Rig, words: &[&str]) -> Ran {
     let until = Instant::now() + Duration::from_secs(130);
     loop {
         let ran = Ran::of(&rig.command(words).output().expect("the program runs"));
@@ -93,12 +115,12 @@ fn ran(rig: &Rig, words: &[&str]) -> Ran {
 }
 
 /// All that the program has said.
-fn said(ran: &Ran) -> String {
+pub(super) fn said(ran: &Ran) -> String {
     format!("{}{}", ran.stdout, ran.stderr)
 }
 
 /// Waits until `line` succeeds in the box, and kills the program then.
-fn killed_when(rig: &Rig, mut child: Child, line: &str) {
+pub(super) fn killed_when(rig: &Rig, mut child: Child, line: &str) {
     let until = Instant::now() + Duration::from_secs(120);
     let seen = loop {
         if rig.sandbox.ask(&["sh", "-c", line]).is_ok() {
@@ -113,7 +135,7 @@ fn killed_when(rig: &Rig, mut child: Child, line: &str) {
     assert!(seen, "it never came to `{line}`");
 }
 
-fn spawned(rig: &Rig, words: &[&str]) -> Child {
+pub(super) fn spawned(rig: &Rig, words: &[&str]) -> Child {
     let (out, err) = (Stdio::null(), Stdio::null());
     rig.command(words).stdout(out).stderr(err).spawn().expect("the program runs")
 }

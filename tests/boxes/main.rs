@@ -9,6 +9,8 @@ mod access;
 mod accounts;
 mod apt;
 mod backup;
+mod backup_elsewhere;
+mod backup_faults;
 mod blank;
 #[path = "../recorded/built_in.rs"]
 mod built_in;

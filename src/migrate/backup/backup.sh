@@ -108,6 +108,11 @@ backup_started() {
 	rm -f /var/lib/bedplate/migrate/frozen-by
 }
 
+# restore_own VOLUME OWNER MODE: gives a volume's folder that is empty an owner and a mode.
+restore_own() {
+	[ -n "$(ls -A -- "$1")" ] || { chown -- "$2" "$1" && chmod -- "$3" "$1"; }
+}
+
 # restore_stage KEY TARGET: makes an empty folder for what comes to TARGET, on its file system. Fields: the folder, and
 # `beside` or, where TARGET is a mount point, `inside`.
 restore_stage() {

@@ -23,6 +23,8 @@ static BACKUP: Library = Library { name: "backup.sh", text: include_str!("backup
 
 /// Where lists and copies of databases are on a host, as in `backup.sh`.
 const PLACE: &str = "/var/lib/bedplate/backup";
+/// What every program says of a full disk.
+const FULL: &[u8] = b"No space left on device";
 /// Bytes that are sent at once.
 const PART: usize = 64 * 1024;
 
@@ -190,7 +192,9 @@ fn ended(end: &Piped, good: &[u32], what: &str) -> Result<(), Trouble> {
             let status = status.map_or_else(|| "without a status".to_owned(), |status| format!("with {status}"));
             let mut said = printable_lines(errors);
             said.drain(..said.len().saturating_sub(8));
-            Err(Trouble::new(format!("{what}: it ended {status}"), "see what the host said").said(said))
+            let full = errors.windows(FULL.len()).any(|part| part == FULL);
+            let help = if full { "make room on that disk, and run again" } else { "see what the host said" };
+            Err(Trouble::new(format!("{what}: it ended {status}"), help).said(said))
         }
     }
 }
@@ -254,13 +258,28 @@ pub(super) async fn volume(side: &mut Side, what: &str, volume: &Volume) -> Resu
     }
     let said = side.act(&format!("making {what}"), call).await?;
     let said = String::from_utf8_lossy(&said).trim().to_owned();
-    let (device, mountpoint) = said.split_once('|').unwrap_or(("", said.as_str()));
+    let (device, mountpoint) = said.rsplit_once('|').unwrap_or(("", said.as_str()));
     if device != volume.device().unwrap_or_default() {
         let what = format!("{what} is another one on this host: it lies on `{device}`");
         let help = "declare it as it was when the backup was made, or remove it if it is empty";
         return Err(Trouble::new(what, help).on(&side.name));
     }
     Ok(if device.is_empty() { mountpoint.to_owned() } else { device.to_owned() })
+}
+
+/// Owner, group and mode of a volume's own folder: `1000:1000 755`.
+pub(super) async fn owner(side: &mut Side, volume: &Volume) -> Result<String, Trouble> {
+    let base = volume.device().unwrap_or(&volume.mountpoint);
+    let answers = side.ask(vec![Call::new(&COPY, "copy_owner").arg(base)]).await?;
+    let said = answers.first().map(|(_, body)| String::from_utf8_lossy(body).replace('\0', ""));
+    Ok(said.unwrap_or_default().trim().to_owned())
+}
+
+/// Gives a volume that is still empty the owner that it had: Docker does so only for one that it finds empty, and a
+/// container that may not write beside what is restored says nothing of it.
+pub(super) async fn own(side: &mut Side, base: &str, owner: &str) -> Result<(), Trouble> {
+    let Some((owner, mode)) = owner.split_once(' ') else { return Ok(()) };
+    side.act("giving a volume its owner", call("restore_own").arg(base).arg(owner).arg(mode)).await.map(|_| ())
 }
 
 /// Removes what a restore has left half-done.

@@ -23,6 +23,8 @@ use crate::ssh::{Connection, Target};
 
 /// What must stay free here besides.
 const SPARE: u64 = 64 * 1024 * 1024;
+/// Where Kamal puts certificates for kamal-proxy, below a home.
+const PROXY_S: &str = "/.kamal/proxy/apps-config";
 /// Most names that are told one by one.
 const MOST_NAMES: usize = 8;
 /// Files that only a database server may read while they change, and whose they are.
@@ -151,7 +153,8 @@ impl Making<'_> {
             let help = "start Docker there, or name what is to be backed up with `--also`";
             return refused("Docker does not answer".to_owned(), help);
         }
-        let wishes = Wishes { deploy: job.deploy.as_ref(), groups: &job.groups, also: &job.also, skip: &job.skip };
+        let also: Vec<String> = job.also.iter().cloned().chain(of_the_proxy(seen)).collect();
+        let wishes = Wishes { deploy: job.deploy.as_ref(), groups: &job.groups, also: &also, skip: &job.skip };
         let candidates = freight::candidates(seen, &seen.home, wishes);
         let paths: Vec<String> = candidates.found.iter().map(|candidate| candidate.from.clone()).collect();
         let mut found = survey::paths(self.side, &paths).await?;
@@ -290,6 +293,11 @@ impl Making<'_> {
             used: root.used,
             ..Saved::default()
         };
+        if let (To::Volume { volume, .. }, Some(saved)) = (&root.to, &mut saved.volume)
+            && !saved.below.is_empty()
+        {
+            saved.owner = host::owner(self.side, volume).await?;
+        }
         let mut staged = BTreeMap::new();
         let mut copied = Vec::new();
         if !job.stop && !names.is_empty() {
@@ -436,6 +444,16 @@ impl Making<'_> {
         }
         Ok(Exit::Done)
     }
+}
+
+/// Certificates of the operator's own that kamal-proxy has from another home than the login's that is known here: nobody
+/// may have named the one that Kamal deploys with.
+fn of_the_proxy(seen: &Survey) -> Vec<String> {
+    let proxies = seen.containers.iter().filter(|container| container.name == freight::PROXY);
+    let sources =
+        proxies.flat_map(|proxy| &proxy.mounts).filter(|mount| mount.sort == "bind").map(|mount| &mount.source);
+    let known = format!("{}{PROXY_S}", if seen.home.is_empty() { "/root" } else { &seen.home });
+    sources.filter(|source| source.ends_with(PROXY_S) && **source != known).cloned().collect()
 }
 
 /// kamal-proxy goes on while all else stands still.

@@ -253,7 +253,13 @@ impl<'a> Putting<'a> {
             To::Path(path) => path,
             To::Volume { volume, below } => {
                 let base = host::volume(self.side, &saved.what, &volume).await?;
-                if below.is_empty() { base } else { format!("{base}/{below}") }
+                if below.is_empty() {
+                    base
+                } else {
+                    let owner = saved.volume.as_ref().map(|volume| volume.owner.as_str()).unwrap_or_default();
+                    host::own(self.side, &base, owner).await?;
+                    format!("{base}/{below}")
+                }
             }
         };
         let key = manifest::key(&format!("restore {}", saved.path));

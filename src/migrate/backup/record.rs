@@ -90,6 +90,9 @@ pub struct SavedVolume {
     /// The folder in it; empty for all of it.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub below: String,
+    /// Owner, group and mode of the volume's own folder, where only a folder in it is saved: `1000:1000 755`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub owner: String,
 }
 
 /// A database of SQLite.
@@ -129,6 +132,7 @@ impl Saved {
                 options: volume.options.clone().unwrap_or_default(),
                 labels: volume.labels.clone().unwrap_or_default(),
                 below: below.clone(),
+                owner: String::new(),
             }),
         }
     }
