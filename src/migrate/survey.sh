@@ -25,6 +25,7 @@ survey_host() {
 # not of a network that Docker has made.
 survey_ipv6() {
 	[ -r /proc/net/if_inet6 ] || return 0
+	# shellcheck disable=SC2034 # the fields of a line, of which not all are asked for
 	while read -r survey_address survey_index survey_length survey_scope survey_flags survey_device; do
 		case $survey_scope/$survey_address/$survey_device in
 			00/f[cd]* | 00/*/docker* | 00/*/br-* | 00/*/veth*) continue ;;
