@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::arguments::{Migrate, Output, Selection};
 use super::prompt::Terminal;
-use super::{Failed, handoff, note, prepare, ready};
+use super::{Failed, handoff, note, prepare, ready, sentence};
 use crate::base::Exit;
 use crate::engine::{Job, Mode};
 use crate::handoff::deployer::Deployer;
@@ -154,7 +154,7 @@ impl<'a> Moving<'a> {
         if exit != Exit::Done {
             return Ok(exit.code());
         }
-        note("\nThen, without --dry-run:");
+        sentence("\nThen, without --dry-run:");
         for line in self.steps_in_words() {
             note(&format!("  {line}"));
         }
@@ -189,7 +189,7 @@ impl<'a> Moving<'a> {
             return Ok(exit.code());
         }
         if exit == Exit::Drift {
-            note(&format!(
+            sentence(&format!(
                 "\n{} has drifted; it is left as it is, and {} is made as declared.",
                 self.job.old.name, self.job.new.name
             ));
@@ -260,19 +260,19 @@ impl<'a> Moving<'a> {
     }
 
     fn ends(&self, code: u8, what: &str) -> Result<u8, Failed> {
-        note(&format!("\nThe move ends here: {what}. Run it again to go on."));
+        sentence(&format!("\nThe move ends here: {what}. Run it again to go on."));
         Ok(code)
     }
 
     async fn rehearsed(&self) -> Result<u8, Failed> {
-        note("");
+        sentence("");
         let exit = self.part(Part::Rehearse).await?;
         if exit != Exit::Done {
             return self.ends(exit.code(), "nothing was stopped by this run");
         }
         let kept = self.kept();
         let away = kept.second_pass + Duration::from_secs(10);
-        note(&format!(
+        sentence(&format!(
             "\nRehearsed: the first copy took {}, a second pass {}. The app will be away for about {} and as long as {} takes; \
              nothing was stopped.",
             time(kept.first_copy),
@@ -300,7 +300,7 @@ impl<'a> Moving<'a> {
         match tokio::task::spawn_blocking(move || Terminal::new(stage).confirm(&question)).await {
             Ok(Answer::Yes) => Ok(true),
             Ok(Answer::No) => {
-                note(match self.kept().stopped_before.is_empty() {
+                sentence(match self.kept().stopped_before.is_empty() {
                     true => "Nothing was stopped: the app serves on the old host. Run it again to go on.",
                     false => {
                         "The app is still stopped on the old host, since an earlier run: run it again, or with --abort."
@@ -333,7 +333,7 @@ impl<'a> Moving<'a> {
                 .help("see whether it can be run")
         })?;
         if code != 0 {
-            note(&format!("\n{} has ended with {code}.", deployer.line(deployed)));
+            sentence(&format!("\n{} has ended with {code}.", deployer.line(deployed)));
             return Ok(code);
         }
         self.see_it_well().await?;
@@ -342,7 +342,7 @@ impl<'a> Moving<'a> {
 
     /// What is left to do once the app is well on the new host: whatever fails of it is told, and undoes nothing.
     async fn settle(&self) {
-        let missed = |what: &str| note(&format!("warning: {what}; the move itself is done"));
+        let missed = |what: &str| sentence(&format!("warning: {what}; the move itself is done"));
         if !matches!(self.part(Part::Settle).await, Ok(Exit::Done)) {
             missed("it could not be written down on the new host that it serves now");
         }
@@ -353,7 +353,10 @@ impl<'a> Moving<'a> {
             }
         }
         if let Some(stopped) = self.kept().stopped {
-            note(&format!("\nThe app was away for {}, from its stop to its first answer.", time(stopped.elapsed())));
+            sentence(&format!(
+                "\nThe app was away for {}, from its stop to its first answer.",
+                time(stopped.elapsed())
+            ));
         }
         if !matches!(self.part(Part::Tidy).await, Ok(Exit::Done)) {
             missed("what was installed and kept for the copy is still there");
@@ -366,7 +369,7 @@ impl<'a> Moving<'a> {
         for question in switch::questions(deploy, &self.job.groups) {
             let address = &self.job.old.address;
             if let Err(why) = switch::healthy(address, &question, Duration::from_secs(10)).await {
-                note(&format!(
+                sentence(&format!(
                     "warning: the app does not answer by the old host, {address}:{} ({why}): open that port in its firewall",
                     question.port
                 ));
@@ -380,7 +383,9 @@ impl<'a> Moving<'a> {
             let address = &self.job.new.address;
             let name = question.name.clone().unwrap_or_else(|| address.clone());
             match switch::healthy(address, &question, WELL_WITHIN).await {
-                Ok(status) => note(&format!("{name} answers {status} on {address}:{}{}", question.port, question.path)),
+                Ok(status) => {
+                    sentence(&format!("{name} answers {status} on {address}:{}{}", question.port, question.path))
+                }
                 Err(why) => {
                     let what = format!("{name} is not well on {address}:{}{}: {why}", question.port, question.path);
                     return Err(Failed::host(what).help("see `kamal app logs` and `kamal proxy logs`"));
@@ -392,15 +397,15 @@ impl<'a> Moving<'a> {
 
     /// After a failure before the app was well on the new host: the old one serves again, and deploy.yml names it.
     async fn back_to_old(&self) {
-        note("\nThe move has failed: the old host is put back in service.");
+        sentence("\nThe move has failed: the old host is put back in service.");
         if let Err(failed) = write(&self.folder, &self.edits.to_old) {
             failed.tell(self.output.json, None);
         }
         match self.part(Part::Abort).await {
             Ok(Exit::Done) => {
-                note("\nThe app serves on the old host as before. Run the move again when the cause is mended.")
+                sentence("\nThe app serves on the old host as before. Run the move again when the cause is mended.")
             }
-            _ => note(&format!(
+            _ => sentence(&format!(
                 "\nThe old host could NOT be put back in service: run `bedplate migrate {} --to {} --abort`",
                 self.job.old.place(),
                 self.job.new.place()
@@ -416,7 +421,7 @@ impl<'a> Moving<'a> {
             write(&self.folder, &self.edits.to_old)?;
         }
         if exit == Exit::Done {
-            note(
+            sentence(
                 "\nThe app serves on the old host, with the data that it had when it was stopped. What came to the new host since is there only.",
             );
         }
@@ -426,7 +431,7 @@ impl<'a> Moving<'a> {
     fn farewell(&self) {
         let (old, new) = (&self.job.old, &self.job.new);
         let forwards = if self.command.forward { "; what comes to it goes on to the new one" } else { "" };
-        note(&format!(
+        sentence(&format!(
             "\nMoved to {}. The old host keeps its data, its containers stopped{forwards}. Delete it when you are sure; until then \
              `bedplate migrate {} --to {} --abort` goes back.",
             new.name,

@@ -169,6 +169,13 @@ fn note(text: &str) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// The same for a sentence, in lines of the terminal's width where there is one.
+fn sentence(text: &str) {
+    let terminal = report::Terminal::here();
+    let paper = terminal.style(&report::Settings::default()).notes;
+    note(&if terminal.notes { report::prose(text, paper.width) } else { text.to_owned() });
+}
+
 /// Mistakes as they are drawn on this process's terminal.
 fn drawn(found: &Diagnostics) -> String {
     let paper = report::Terminal::here().style(&report::Settings::default()).notes;

@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 
 use dialoguer::{Confirm, Password};
+use rustix::termios::{QueueSelector, tcflush};
 
 use crate::base::Secret;
 use crate::report::Stage;
@@ -30,7 +31,11 @@ impl Terminal {
         if !Self::is_there() {
             return Answer::NotAskable;
         }
-        let answer = self.stage.suspend(|| Confirm::new().with_prompt(question).default(false).interact());
+        let answer = self.stage.suspend(|| {
+            // What was typed before the question was there is no answer to it.
+            let _ = tcflush(std::io::stdin(), QueueSelector::IFlush);
+            Confirm::new().with_prompt(question).default(false).interact()
+        });
         match answer {
             Ok(true) => Answer::Yes,
             Ok(false) => Answer::No,

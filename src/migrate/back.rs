@@ -84,14 +84,14 @@ pub(super) async fn keys(job: &Move, run: &Run, part: Part) {
 /// Puts the old host back in service. Errors: it could not be, or there is nothing to go back from.
 pub(super) async fn back(job: &Move, run: &Run) -> Result<(), Trouble> {
     let mut old = Side::open(&job.old, run).await?;
-    let (stopped, _) = freeze::state(&mut old).await?;
+    let begun = freeze::has_begun(&mut old).await?;
     let gone_back = thaw::has_fired(&mut old).await?;
     let fingerprint = old.connection.login().host_key_fingerprint.clone();
     if gone_back {
         old.note("has started again by itself what the move had stopped").await;
     }
     old.close().await;
-    if stopped.is_empty() && !gone_back {
+    if !begun && !gone_back {
         let what = "nothing was stopped on the old host by a move";
         let help =
             "look at which host is which: the old one comes first, the new one behind `--to`; nothing was changed";

@@ -104,14 +104,17 @@ pub(super) async fn note(old: &mut Side, name: &str) -> Result<(), Trouble> {
 pub(super) async fn start(old: &mut Side, means: &Means) -> Result<Vec<String>, Trouble> {
     thaw::disarm(old).await?;
     let (names, _) = state(old).await?;
-    if names.is_empty() {
-        return Ok(names);
-    }
     if let Some((_, thaw)) = &means.own {
         old.act("noting your command", Call::new(&FREEZE, "freeze_keep").arg(thaw)).await?;
     }
     old.act("starting what was stopped", Call::new(&FREEZE, "freeze_start")).await?;
     Ok(names)
+}
+
+/// Whether a move has stopped what was to stop, if only nothing, and nobody has started it since.
+pub(super) async fn has_begun(old: &mut Side) -> Result<bool, Trouble> {
+    let answers = old.ask(vec![Call::new(&FREEZE, "freeze_begun")]).await?;
+    Ok(answers.first().is_some_and(|(status, _)| *status == 0))
 }
 
 /// The names that were stopped and not started since; and what runs.

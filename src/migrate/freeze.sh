@@ -75,6 +75,11 @@ freeze_start() {
 	rm -f "$freeze_dir/frozen" "$freeze_dir/thaw" "$freeze_dir/thaw-command" "$freeze_dir/always" "$freeze_dir/moved" /etc/motd.d/90-bedplate-moved
 }
 
+# freeze_begun: ends well when a move has stopped what was to stop here, if only nothing, and nobody has started it since.
+freeze_begun() {
+	[ -e "$freeze_dir/frozen" ]
+}
+
 # freeze_state: the names that were noted, a line each, and behind them those that run.
 freeze_state() {
 	freeze_text=''

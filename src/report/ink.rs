@@ -118,6 +118,15 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     lines.iter().map(|line| line.replace(UNBROKEN, " ")).collect()
 }
 
+/// Prose in lines of at most `width` cells; what stands between backticks is not broken. Blank lines before it stay.
+pub fn prose(text: &str, width: usize) -> String {
+    let words = text.trim_start_matches('\n');
+    let parts = words.split('`').enumerate();
+    let whole: Vec<String> =
+        parts.map(|(number, part)| if number % 2 == 1 { unbroken(part) } else { part.to_owned() }).collect();
+    text[..text.len() - words.len()].to_owned() + &wrap(&whole.join("`"), width).join("\n")
+}
+
 /// A word cut where it is wider than a line. What must stay unbroken is left to the terminal: a command that is copied
 /// from it must come out whole.
 fn pieces(word: &str, width: usize) -> Vec<String> {
@@ -220,6 +229,17 @@ mod tests {
         assert_eq!(shorten("playbooks/base.toml:12", 14, true), "…/base.toml:12");
         assert_eq!(shorten("a long name", 6, false), "a lon…");
         assert_eq!(shorten("漢字漢字", 5, false), "漢字…");
+    }
+
+    #[test]
+    fn prose_breaks_between_words_and_never_within_a_command() {
+        let text = "\nMoved to 10.0.0.7. Delete it when you are sure; until then `bedplate migrate a --to b --abort` goes back.";
+        let told = prose(text, 40);
+        assert_eq!(
+            told,
+            "\nMoved to 10.0.0.7. Delete it when you\nare sure; until then\n`bedplate migrate a --to b --abort` goes\nback."
+        );
+        assert_eq!(prose("", 40), "");
     }
 
     #[test]

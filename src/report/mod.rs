@@ -37,7 +37,7 @@ use crate::base::Event;
 pub use bars::Bars;
 pub use html::{Html, SettingRow};
 pub use human::{Human, Outlet, Style, Text};
-pub use ink::Paper;
+pub use ink::{Paper, prose};
 pub use json::{Json, Recording, ReplayError, log_file, read, schema};
 pub use plan::Detail;
 pub use screen::{JsonScreen, Screen};

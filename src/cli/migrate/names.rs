@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
-use crate::cli::note;
+use crate::cli::sentence;
 use crate::migrate::chain::Move;
 use crate::migrate::switch;
 use crate::ssh::Target;
@@ -17,7 +17,7 @@ pub(super) async fn tell(job: &Move, ipv6: &(Vec<Ipv6Addr>, Vec<Ipv6Addr>), watc
     let Some(deploy) = &job.deploy else { return };
     let names = switch::names(deploy, &job.groups);
     if names.is_empty() {
-        note(
+        sentence(
             "deploy.yml names no host for kamal-proxy: point your DNS at the new address, if any leads to the old one.",
         );
         return;
@@ -33,18 +33,18 @@ pub(super) async fn tell(job: &Move, ipv6: &(Vec<Ipv6Addr>, Vec<Ipv6Addr>), watc
             open.extend(switch::record(name, &switch::addresses(name).await, &old, (&new, &besides)));
         }
         if open.is_empty() {
-            note("All names lead to the new host.");
+            sentence("All names lead to the new host.");
             return;
         }
         if told.as_ref() != Some(&open) {
-            open.iter().for_each(|line| note(line));
+            open.iter().for_each(|line| sentence(line));
             if told.is_none() && watch > 0 {
-                note(&format!("Watching for up to {} minutes; Ctrl-C ends the watching and nothing else.", watch));
+                sentence(&format!("Watching for up to {} minutes; Ctrl-C ends the watching and nothing else.", watch));
             }
             told = Some(open);
         }
         if Instant::now() + PAUSE > until {
-            note("Set the records when it suits you; the move itself is done.");
+            sentence("Set the records when it suits you; the move itself is done.");
             return;
         }
         tokio::select! {
