@@ -274,6 +274,27 @@ mod tests {
         assert!(!volume("shop_storage").is_anonymous());
     }
 
+    #[test]
+    fn a_file_system_that_was_just_made_is_empty() {
+        let all = tempfile::tempdir().unwrap();
+        let is_empty = |name: &str| {
+            let path = all.path().join(name);
+            let script = format!("{}{}survey_paths \"$1\"", crate::shell::PRELUDE.text, SURVEY.text);
+            let ran = std::process::Command::new("dash").args(["-c", &script, "sh"]).arg(path).output().unwrap();
+            found(&mut Fields::new(&ran.stdout)).unwrap().empty
+        };
+        for folder in ["new/lost+found", "found/lost+found", "used/lost+found", "not/lost+found/", "bare"] {
+            std::fs::create_dir_all(all.path().join(folder)).unwrap();
+        }
+        for file in ["found/lost+found/#12", "used/\nx", "file"] {
+            std::fs::write(all.path().join(file), "").unwrap();
+        }
+        std::fs::create_dir(all.path().join("named")).unwrap();
+        std::fs::write(all.path().join("named/lost+found"), "").unwrap();
+        let names = ["new", "bare", "absent", "found", "used", "named", "file"];
+        assert_eq!(names.map(is_empty), [true, true, true, false, false, false, false]);
+    }
+
     proptest! {
         #[test]
         fn no_answer_makes_it_panic(bodies in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..60), 0..4)) {

@@ -60,7 +60,9 @@ survey_paths() {
 		survey_empty=0
 		if [ -d "$survey_path" ]; then
 			bp_field folder
-			[ -n "$(ls -A -- "$survey_path/")" ] || survey_empty=1
+			# A file system of ext4 is made with a folder for what a check may find, which is nothing of anybody's as long
+			# as it holds nothing.
+			[ -n "$(find "$survey_path/" -mindepth 1 -maxdepth 1 ! '(' -name lost+found -type d -empty ')' -print -quit)" ] || survey_empty=1
 		elif [ -f "$survey_path" ] && [ "$(head -c 15 -- "$survey_path")" = 'SQLite format 3' ]; then
 			bp_field database
 		elif [ -f "$survey_path" ]; then
