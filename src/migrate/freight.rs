@@ -355,8 +355,20 @@ fn is_below(path: &str, folders: &[&str]) -> bool {
     folders.iter().any(|folder| path == *folder || path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/')))
 }
 
-/// What is moved, of `candidates` that were `found` so.
+/// What is moved by rsync, of `candidates` that were `found` so.
 pub fn freight(old: &Survey, candidates: Candidates, found: &[Found]) -> Freight {
+    let mut freight = taken(old, candidates, found);
+    let odd = freight.roots.iter().filter(|root| root.from.contains(['*', '?', '[', ']', '\\']));
+    let odd = odd.map(|root| {
+        format!("{} has one of `* ? [ ] \\` in its name, which can not be moved: rename it, or leave it behind with `--skip`", root.from)
+    });
+    let odd: Vec<String> = odd.collect();
+    freight.wrong.extend(odd);
+    freight
+}
+
+/// What is taken, by whatever means, of `candidates` that were `found` so.
+pub fn taken(old: &Survey, candidates: Candidates, found: &[Found]) -> Freight {
     let Candidates { found: candidates, mut left, wrong } = candidates;
     let mut freight = Freight { wrong, ..Freight::default() };
     let mut names: BTreeMap<String, String> = BTreeMap::new();
@@ -364,7 +376,7 @@ pub fn freight(old: &Survey, candidates: Candidates, found: &[Found]) -> Freight
         let Candidate { what, to, of_login, named, .. } = candidate;
         let real = found.real.trim_end_matches('/').to_owned();
         match found.sort {
-            Sort::Absent if named => freight.wrong.push(format!("there is no {what} on the old host")),
+            Sort::Absent if named => freight.wrong.push(format!("there is no {what} there")),
             Sort::Absent => {}
             Sort::Other => left.push(Left { what, why: "it is neither a folder nor a file" }),
             // An empty folder is made by whoever needs it; a volume is not, with its options.
@@ -373,8 +385,11 @@ pub fn freight(old: &Survey, candidates: Candidates, found: &[Found]) -> Freight
                 "{real} is a database of SQLite, which keeps more beside it: name the folder that it is in"
             )),
             Sort::Folder | Sort::File | Sort::Database => {
-                if real.contains(['*', '?', '[', ']', '\\', '\n']) {
-                    freight.wrong.push(format!("{real} has a sign in its name that rsync takes for a pattern"));
+                if real.contains('\n') {
+                    let name = real.replace('\n', "\\n");
+                    freight
+                        .wrong
+                        .push(format!("{name} has a line break in its name: rename it, or leave it out with `--skip`"));
                     continue;
                 }
                 if let Some(other) = names.get(&real) {

@@ -98,7 +98,7 @@ manifest_take() {
 		bp_field "$manifest_number"
 	done
 	bp_field "${manifest_digest%% *}"
-	bp_field "$(tr '\n\000' '?\n' <"$manifest_out.databases" | grep -v -F '?')"
+	bp_field "$(tr '\n\000' '\001\n' <"$manifest_out.databases" | grep -v -F "$(printf '\001')")"
 	rm -f "$manifest_out.list" "$manifest_out.todo" "$manifest_out.fresh"
 }
 

@@ -184,3 +184,13 @@ fn a_name_that_rsync_would_read_as_a_pattern_is_refused() {
     let freight = freight(&old(), candidates, &found);
     assert!(freight.wrong.iter().any(|wrong| wrong.contains("/srv/a[b]")), "{:?}", freight.wrong);
 }
+
+#[test]
+fn a_backup_takes_any_name_but_one_with_a_line_break() {
+    let candidates = moved(&["/srv/a[b]*?\\ -x", "/srv/a\nb"], &["/root/shop-db/data"]);
+    let freight = taken(&old(), candidates.clone(), &is_folder(&candidates));
+    assert!(freight.roots.iter().any(|root| root.from == "/srv/a[b]*?\\ -x"), "{:?}", freight.roots);
+    let wrong: Vec<&String> = freight.wrong.iter().filter(|wrong| wrong.contains("line break")).collect();
+    assert!(wrong.len() == 1 && wrong[0].starts_with("/srv/a\\nb has a line break in its name"), "{wrong:?}");
+    assert!(!freight.wrong.iter().any(|wrong| wrong.contains("a[b]")), "{:?}", freight.wrong);
+}
