@@ -210,6 +210,12 @@ pub(super) fn read(from: &mut impl Read, single: bool) -> io::Result<Tree> {
             b'1' => linked(entry, &entries, &places)?,
             _ => entry,
         };
+        if let Some(above) = above(&entry.name)
+            .find(|above| places.get(*above).and_then(|at| entries.get(*at)).is_some_and(|above| above.sort != 'd'))
+        {
+            let (name, above) = (entry.name.escape_ascii(), above.escape_ascii());
+            return Err(bad(format!("`{name}` lies below `{above}`, which is no folder")));
+        }
         if places.insert(entry.name.clone(), entries.len()).is_some() {
             return Err(bad(format!("`{}` is there twice", entry.name.escape_ascii())));
         }
@@ -469,6 +475,11 @@ fn inner_name(name: &[u8]) -> io::Result<Vec<u8>> {
         return Err(bad(format!("`{}` leads out of its tree", name.escape_ascii())));
     }
     Ok(parts.join(&b'/'))
+}
+
+/// All that a name lies below, but for the top: of `a/b/c` `a/b` and `a`.
+fn above(name: &[u8]) -> impl Iterator<Item = &[u8]> {
+    name.iter().enumerate().rev().filter(|(_, byte)| **byte == b'/').map(|(at, _)| &name[..at])
 }
 
 fn bad(why: impl Into<String>) -> io::Error {

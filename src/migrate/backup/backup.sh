@@ -2,6 +2,7 @@
 # beside the data and exchanged with it. The bytes themselves go by other ways.
 
 backup_dir=/var/lib/bedplate/backup
+restore_journal=/var/lib/bedplate/exchange
 
 # backup_place: an empty folder that nobody else can look into, for lists and copies of databases.
 backup_place() {
@@ -83,7 +84,7 @@ backup_list() {
 		printf './%s\000' "$backup_single" >"$backup_dir/$backup_key.all" || exit 1
 	else
 		# What goes away meanwhile is no mistake.
-		find "$backup_top" '(' -path "$backup_top/.bedplate-*" -prune ')' -o ! -type s -printf './%P\0' >"$backup_dir/$backup_key.all" || [ -s "$backup_dir/$backup_key.all" ] || exit 1
+		(cd -- "$backup_top" && find . '(' -path './.bedplate-*' -prune ')' -o ! -type s -printf './%P\0') >"$backup_dir/$backup_key.all" || [ -s "$backup_dir/$backup_key.all" ] || exit 1
 	fi
 	grep -z -v -x -F -f "$backup_dir/$backup_key.not" "$backup_dir/$backup_key.all" >"$backup_dir/$backup_key.list" || [ $? = 1 ]
 }
@@ -118,6 +119,10 @@ restore_own() {
 restore_stage() {
 	restore_above=$(dirname -- "$2")
 	[ -d "$restore_above" ] || (umask 022 && mkdir -p -- "$restore_above") || exit 1
+	restore_below=$(findmnt -n -l -o TARGET | while IFS= read -r restore_mount; do
+		case $restore_mount in "$2"/*) printf '%s\n' "$restore_mount" ;; esac
+	done)
+	[ -z "$restore_below" ] || bp_fail "a file system is mounted below what would be exchanged: unmount it, or restore less with --only: $restore_below"
 	if [ -d "$2" ] && [ "$(stat -c %d -- "$2")" != "$(stat -c %d -- "$restore_above")" ] || mountpoint -q -- "$2"; then
 		restore_folder=$2/.bedplate-restore
 		restore_how=inside
@@ -132,26 +137,21 @@ restore_stage() {
 }
 
 # restore_swap TIME ( TARGET STAGE HOW NAME )...: exchanges all data with what was staged. NAME is that of a tree that is a
-# file. A cut connection does not tear it in two; when one exchange fails, those before it are taken back.
+# file. A cut connection does not tear it in two; when one exchange fails, those before it are taken back, and so they are
+# by the next run when this host itself went down in between: what is done is written down until all of it is.
 restore_swap() {
 	bp_detached /run/bedplate/restore.log restore_swap_now "$@"
 }
 
 restore_swap_now() {
+	printf '%s\n' "$@" >"$restore_journal.new" && sync "$restore_journal.new" && mv -f -- "$restore_journal.new" "$restore_journal" && sync "$(dirname -- "$restore_journal")" || exit 1
 	restore_time=$1
 	shift
 	restore_done=0
 	restore_all=$#
 	while [ "$restore_done" -lt "$restore_all" ]; do
 		if ! restore_one "$1" "$2" "$3" "$4"; then
-			restore_back "$1" "$2" "$3" "$4"
-			# Those that were done stand at the end of the list by now.
-			shift "$((restore_all - restore_done))"
-			while [ "$#" -ge 4 ]; do
-				restore_back "$1" "$2" "$3" "$4"
-				shift 4
-			done
-			sync
+			restore_take_back "$@"
 			bp_fail 'nothing is restored: what was exchanged has been put back'
 		fi
 		set -- "$@" "$1" "$2" "$3" "$4"
@@ -159,6 +159,47 @@ restore_swap_now() {
 		restore_done=$((restore_done + 4))
 	done
 	sync
+	rm -f -- "$restore_journal" && sync "$(dirname -- "$restore_journal")"
+	while [ "$#" -ge 4 ]; do
+		# An empty folder is nothing to keep.
+		rmdir -- "$(restore_old "$1" "$3")" 2>/dev/null
+		shift 4
+	done
+	return 0
+}
+
+# restore_take_back ( TARGET STAGE HOW NAME )...: puts back what was there; those that were not exchanged stay as they are.
+restore_take_back() {
+	while [ "$#" -ge 4 ]; do
+		restore_back "$1" "$2" "$3" "$4"
+		shift 4
+	done
+	sync
+	rm -f -- "$restore_journal"
+}
+
+# restore_wait: until an exchange that goes on without its connection is over, or is not for two minutes.
+restore_wait() {
+	restore_left=600
+	while [ -e "$restore_journal" ] && [ "$restore_left" -gt 0 ]; do
+		sleep 0.2
+		restore_left=$((restore_left - 1))
+	done
+	[ ! -e "$restore_journal" ] || bp_fail 'data is still being exchanged there'
+}
+
+# restore_settle: takes an exchange back that this host has not lived to see the end of. Nobody else is at it: the lock is
+# held by whoever asks for this.
+restore_settle() {
+	[ -e "$restore_journal" ] || return 0
+	set --
+	while IFS= read -r restore_word; do
+		set -- "$@" "$restore_word"
+	done <"$restore_journal"
+	restore_time=$1
+	shift
+	restore_take_back "$@"
+	printf '%s\n' 'an exchange of data was cut off in the middle: all of it has been put back as it was before'
 }
 
 # restore_old TARGET HOW: where what was there is kept.
@@ -173,13 +214,11 @@ restore_old() {
 restore_one() {
 	restore_keep=$(restore_old "$1" "$3")
 	if [ "$3" = inside ]; then
-		mkdir -m 0700 -- "$restore_keep" || return 1
+		mkdir -m 0700 -- "$restore_keep" && chown --reference="$1" -- "$restore_keep" && chmod --reference="$1" -- "$restore_keep" || return 1
 		find "$1" -mindepth 1 -maxdepth 1 ! -name '.bedplate-*' ! -name lost+found -exec mv -n -t "$restore_keep" -- '{}' + || return 1
 		# From here on what is there is new.
 		: >"$2/moved" || return 1
 		find "$2/tree" -mindepth 1 -maxdepth 1 ! -name lost+found -exec mv -n -t "$1" -- '{}' + || return 1
-		# An empty folder is nothing to keep.
-		rmdir -- "$restore_keep" 2>/dev/null
 		chown --reference="$2/tree" -- "$1" && chmod --reference="$2/tree" -- "$1"
 		return
 	fi
@@ -188,35 +227,45 @@ restore_one() {
 		for restore_end in '' -wal -shm -journal; do
 			[ ! -e "$1$restore_end" ] || mv -T -- "$1$restore_end" "$restore_keep$restore_end" || return 1
 		done
+		: >"$2/moved" || return 1
 		mv -T -- "$2/tree/$4" "$1"
 		return
 	fi
 	if [ -e "$1" ] || [ -h "$1" ]; then
-		rmdir -- "$1" 2>/dev/null || mv -T -- "$1" "$restore_keep" || return 1
+		mv -T -- "$1" "$restore_keep" || return 1
 	fi
+	: >"$2/moved" || return 1
 	mv -T -- "$2/tree" "$1"
 }
 
+# restore_back: wherever `restore_one` has come to, and wherever an earlier try of this has.
 restore_back() {
 	restore_keep=$(restore_old "$1" "$3")
 	if [ "$3" = inside ]; then
-		[ ! -e "$2/moved" ] || find "$1" -mindepth 1 -maxdepth 1 ! -name '.bedplate-*' ! -name lost+found -exec mv -n -t "$2/tree" -- '{}' +
-		[ ! -d "$restore_keep" ] || find "$restore_keep" -mindepth 1 -maxdepth 1 -exec mv -n -t "$1" -- '{}' +
+		[ -d "$restore_keep" ] || return 0
+		[ ! -e "$2/moved" ] || find "$1" -mindepth 1 -maxdepth 1 ! -name '.bedplate-*' ! -name lost+found -exec mv -n -t "$2/tree" -- '{}' + || return 1
+		# From here on what is there is old.
+		rm -f -- "$2/moved"
+		find "$restore_keep" -mindepth 1 -maxdepth 1 -exec mv -n -t "$1" -- '{}' +
+		chown --reference="$restore_keep" -- "$1" && chmod --reference="$restore_keep" -- "$1"
 		rmdir -- "$restore_keep"
 		return
 	fi
-	[ -e "$2/tree${4:+/$4}" ] || mv -T -- "$1" "$2/tree${4:+/$4}"
+	if [ -e "$2/moved" ] && [ ! -e "$2/tree${4:+/$4}" ] && [ -e "$1" ]; then
+		mv -T -- "$1" "$2/tree${4:+/$4}" || return 1
+	fi
 	for restore_end in '' -wal -shm -journal; do
-		[ ! -e "$restore_keep$restore_end" ] || mv -T -- "$restore_keep$restore_end" "$1$restore_end"
+		if [ -e "$restore_keep$restore_end" ] || [ -h "$restore_keep$restore_end" ]; then
+			mv -T -- "$restore_keep$restore_end" "$1$restore_end"
+		fi
 	done
-	# It was there, and empty.
-	[ -n "$4" ] || [ -e "$1" ] || mkdir -- "$1"
 }
 
 # restore_sweep: takes away what was staged, also by a run that was cut off.
 restore_sweep() {
+	restore_settle
 	[ -e /var/lib/bedplate/restoring ] || return 0
-	while read -r restore_folder; do
+	while IFS= read -r restore_folder; do
 		restore_clean "$restore_folder"
 	done </var/lib/bedplate/restoring
 	rm -f /var/lib/bedplate/restoring

@@ -284,7 +284,16 @@ pub(super) async fn own(side: &mut Side, base: &str, owner: &str) -> Result<(), 
 
 /// Removes what a restore has left half-done.
 pub(super) async fn sweep(side: &mut Side) -> Result<(), Trouble> {
-    side.act("removing what a restore has left", call("restore_sweep")).await.map(|_| ())
+    let said = side.act("removing what a restore has left", call("restore_sweep")).await?;
+    for line in printable_lines(&said) {
+        side.note(line).await;
+    }
+    Ok(())
+}
+
+/// Waits until an exchange is over that goes on without its connection. Errors: it is not.
+pub(super) async fn settled(side: &mut Side) -> Result<(), Trouble> {
+    side.act("waiting for the data to be exchanged", call("restore_wait")).await.map(|_| ())
 }
 
 /// What stands still here, and whether an earlier backup or restore is to blame for it.

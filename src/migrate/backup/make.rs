@@ -101,6 +101,10 @@ impl Making<'_> {
         if job.start {
             return Ok(Exit::Done);
         }
+        if let (Some(command), false, false) = (&job.means.dump, job.stop, job.dry_run) {
+            // Before anything is looked at: what it writes is taken along, and is to be there.
+            self.side.act("running your dump command", host::call("backup_run").arg(command)).await?;
+        }
         let seen = survey::survey(self.side, &job.user).await?;
         let freight = self.freight(&seen).await?;
         let used = freight.used();
@@ -161,7 +165,7 @@ impl Making<'_> {
         // A database by itself is taken by SQLite's own means, with all that belongs to it.
         let databases = found.iter_mut().filter(|found| found.sort == survey::Sort::Database);
         databases.for_each(|found| found.sort = survey::Sort::File);
-        let freight = freight::freight(seen, candidates, &found);
+        let freight = freight::taken(seen, candidates, &found);
         if !freight.wrong.is_empty() {
             let help = "look at what is named with `--also`; what can not be taken is left out with `--skip`";
             return refused(freight.wrong.join("; "), help);
@@ -224,8 +228,6 @@ impl Making<'_> {
             begun = steps.begin("stop what writes".to_owned()).await;
             self.stop(freight).await?;
             steps.end("stopped what writes".to_owned(), begun).await;
-        } else if let Some(command) = &job.means.dump {
-            self.side.act("running your dump command", host::call("backup_run").arg(command)).await?;
         }
         for (number, root) in freight.roots.iter().enumerate() {
             let at = steps.begin(format!("take {}", root.what)).await;

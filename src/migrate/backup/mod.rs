@@ -78,7 +78,14 @@ async fn took_back(trouble: Trouble, target: &Target, run: &Run, means: &Means, 
     let back = async {
         // The line that failed is not to be relied on.
         let mut side = Side::open(target, run).await?;
-        let started = if stopped { host::start(&mut side, means).await.map(|_| ()) } else { Ok(()) };
+        let started = match stopped {
+            // What runs on half of the data would write into it.
+            true => match host::settled(&mut side).await {
+                Ok(()) => host::start(&mut side, means).await.map(|_| ()),
+                error => error,
+            },
+            false => Ok(()),
+        };
         if staged {
             let _ = host::sweep(&mut side).await;
         }

@@ -146,7 +146,7 @@ impl<'a> Putting<'a> {
         }
         let teller = self.side.teller.clone();
         let mut steps = Steps { teller: &teller, name: "restore", step: 0, steps: self.trees.len() + 2 };
-        let staged = self.staged(&mut steps).await?;
+        let staged = self.staged(&seen, &mut steps).await?;
         self.whole(&staged).await?;
         let stood = self.exchange(&seen, &staged, &mut steps).await?;
         if let Some(stood) = stood {
@@ -159,6 +159,17 @@ impl<'a> Putting<'a> {
     fn root(saved: &Saved, from: String) -> Root {
         let (what, to) = (saved.what.clone(), saved.to());
         Root { what, from, to, file: saved.file, of_login: false, used: saved.used, bytes: saved.bytes }
+    }
+
+    /// The tree that holds all of another one, here as in the backup.
+    fn comes_with(&self, inner: &Saved, seen: &Survey) -> Option<&'a Saved> {
+        let target = |tree: &Saved| path_on_new(&Self::root(tree, tree.path.clone()), seen);
+        let (path, to) = (&inner.path, target(inner));
+        let holds = |outer: &&Saved| match (path.strip_prefix(&outer.path), to.strip_prefix(&target(outer))) {
+            (Some(rest), Some(there)) => rest.starts_with('/') && rest == there,
+            _ => false,
+        };
+        self.trees.iter().find(holds)
     }
 
     /// Whether there is room, and nothing there would be lost without being asked. Tells what goes where.
@@ -227,11 +238,17 @@ impl<'a> Putting<'a> {
     }
 
     /// Unpacks everything beside its target, and compares it with the manifest.
-    async fn staged(&mut self, steps: &mut Steps<'_>) -> Result<Vec<Staged<'a>>, Trouble> {
+    async fn staged(&mut self, seen: &Survey, steps: &mut Steps<'_>) -> Result<Vec<Staged<'a>>, Trouble> {
         let line = host::line(self.side, self.run).await?;
         let mut all = Vec::new();
         let mut result = Ok(());
         for saved in self.trees {
+            if let (Some(outer), To::Volume { volume, .. }) = (self.comes_with(saved, seen), saved.to()) {
+                let note = format!("{} comes with {}, which it lies in", saved.what, outer.what);
+                host::volume(self.side, &saved.what, &volume).await?;
+                self.side.note(note).await;
+                continue;
+            }
             let begun = steps.begin(format!("unpack {}", saved.what)).await;
             match self.stage(saved, &line).await {
                 Ok(staged) => all.push(staged),
@@ -319,7 +336,11 @@ impl<'a> Putting<'a> {
         staged: &[Staged<'_>],
         steps: &mut Steps<'_>,
     ) -> Result<Option<String>, Trouble> {
-        let roots = staged.iter().map(|tree| Self::root(tree.saved, tree.target.clone())).collect();
+        let lies = |saved: &Saved| {
+            let staged = staged.iter().find(|tree| tree.saved.what == saved.what && tree.saved.path == saved.path);
+            staged.map_or_else(|| path_on_new(&Self::root(saved, saved.path.clone()), seen), |tree| tree.target.clone())
+        };
+        let roots = self.trees.iter().map(|saved| Self::root(saved, lies(saved))).collect();
         let mut freight = Freight { roots, ..Freight::default() };
         freight::stops(seen, &mut freight);
         let stops = freight.apps.len() + freight.others.len();

@@ -181,18 +181,21 @@ pub(super) struct Filling {
     temporary: PathBuf,
     last: PathBuf,
     done: bool,
+    /// The folder itself, locked for as long as it is being filled.
+    _lock: Option<File>,
 }
 
 impl Filling {
-    /// Begins a folder in `parent`, having removed what an earlier run for the same host has left half-done; nobody else
-    /// is at work for it, since the host's own lock is held.
+    /// Begins a folder in `parent`, having removed what an earlier run for a host of that name has left half-done. What
+    /// another run is filling meanwhile stays: two hosts may have one name.
     pub(super) fn begin(parent: &Path, host: &str, stamp: &str) -> io::Result<Self> {
         for entry in fs::read_dir(parent)? {
             let name = entry?.file_name().to_string_lossy().into_owned();
             let part = name.strip_prefix('.').and_then(|name| name.strip_suffix(".part"));
             let stamped = part.and_then(|part| part.strip_prefix(&format!("{}-", file_name(host))));
-            if stamped.is_some_and(is_stamp) {
-                fs::remove_dir_all(parent.join(name))?;
+            let path = parent.join(&name);
+            if stamped.is_some_and(is_stamp) && lock(&path)?.is_some() {
+                fs::remove_dir_all(path)?;
             }
         }
         let name = folder_name(host, stamp);
@@ -201,7 +204,8 @@ impl Filling {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is there already", last.display())));
         }
         fs::DirBuilder::new().mode(0o700).create(&temporary)?;
-        Ok(Self { temporary, last, done: false })
+        let lock = lock(&temporary)?;
+        Ok(Self { temporary, last, done: false, _lock: lock })
     }
 
     /// A new file in it.
@@ -240,6 +244,16 @@ impl Drop for Filling {
         if !self.done {
             let _ = fs::remove_dir_all(&self.temporary);
         }
+    }
+}
+
+/// Locks a folder for as long as the handle lives. `None`: somebody else has.
+fn lock(folder: &Path) -> io::Result<Option<File>> {
+    let handle = File::open(folder)?;
+    match rustix::fs::flock(&handle, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+        // Where the file system knows no locks, nobody else has one.
+        _ => Ok(Some(handle)),
     }
 }
 
@@ -290,7 +304,12 @@ pub(super) fn read(folder: &Path) -> Result<Manifest, Untrue> {
     }
     let manifest: Manifest = serde_json::from_value(value).map_err(|error| format!("{MANIFEST}: {error}"))?;
     let sound = |name: &str| !name.is_empty() && !name.starts_with('.') && file_name(name) == name;
-    if let Some(odd) = manifest.trees.iter().find(|tree| !sound(&tree.archive) || !tree.path.starts_with('/')) {
+    let strays = |path: &str| path.contains('\n') || path.split('/').any(|part| part == "..");
+    let wrong = |tree: &&Saved| {
+        let below = tree.volume.as_ref().is_some_and(|volume| strays(&volume.below) || volume.below.starts_with('/'));
+        !sound(&tree.archive) || !tree.path.starts_with('/') || strays(&tree.path) || below
+    };
+    if let Some(odd) = manifest.trees.iter().find(wrong) {
         return Err(format!("{MANIFEST} names {} at {}", odd.archive, odd.path));
     }
     Ok(manifest)
@@ -352,11 +371,12 @@ pub(super) struct Retired {
 }
 
 /// Removes the oldest backups of `newest`'s host in `parent`, so that `keep` stay, `newest` among them. Only what is a
-/// backup of that host by its own manifest is counted or touched, and only its own files are removed.
+/// backup of that host by its own manifest is counted or touched, and only its own files are removed. A host of the same
+/// name with another key may be another one, or one that was lost: its backups stay, and are told.
 pub(super) fn retire(parent: &Path, newest: &Path, keep: usize) -> io::Result<Retired> {
     let wrong = |why: Untrue| io::Error::new(io::ErrorKind::InvalidData, why);
     let ours = read(newest).map_err(wrong)?;
-    let mut others = Vec::new();
+    let (mut others, mut foreign) = (Vec::new(), Vec::new());
     for entry in fs::read_dir(parent)? {
         let entry = entry?;
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
@@ -367,11 +387,16 @@ pub(super) fn retire(parent: &Path, newest: &Path, keep: usize) -> io::Result<Re
         if let Ok(manifest) = read(&path)
             && manifest.host == ours.host
         {
+            if manifest.host_key != ours.host_key {
+                foreign.push((name, "it is of a host with another key".to_owned()));
+                continue;
+            }
             others.push((manifest.taken.clone(), name, path, manifest));
         }
     }
     others.sort_by(|one, other| other.0.cmp(&one.0).then_with(|| other.1.cmp(&one.1)));
-    let mut retired = Retired::default();
+    foreign.sort();
+    let mut retired = Retired { left: foreign, ..Retired::default() };
     for (_, name, path, manifest) in others.into_iter().skip(keep.max(1) - 1) {
         let there: io::Result<BTreeSet<String>> =
             fs::read_dir(&path)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect();

@@ -100,6 +100,18 @@ fn a_name_that_leads_out_of_the_tree_is_refused() {
 }
 
 #[test]
+fn a_name_that_leads_through_a_link_is_refused() {
+    let (folder, _) = packed("true");
+    // The link of one tree, and a file below a folder of that name of another.
+    shell(folder.path(), "mkdir -p one two/way && ln -s / one/way && echo x >two/way/out && echo x >two/way.txt");
+    shell(folder.path(), "tar --create --format=posix --file=out -C one ./way -C ../two ./way.txt ./way/out");
+    let error = read(&mut std::fs::read(folder.path().join("out")).unwrap().as_slice(), false).unwrap_err();
+    assert!(error.to_string().contains("`way/out` lies below `way`, which is no folder"), "{error}");
+    let names: Vec<&[u8]> = above(b"a/b/c").collect();
+    assert_eq!(names, [&b"a/b"[..], b"a"]);
+}
+
+#[test]
 fn what_changed_meanwhile_is_told_and_what_lacks_is_an_error() {
     let (folder, archive) = packed("printf 'SQLite format 3\\0%0200d' 5 >base && printf x >still");
     let tree = read_compressed(archive.as_slice(), false).unwrap();

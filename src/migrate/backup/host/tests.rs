@@ -1,6 +1,7 @@
 //! The functions that a host is asked, run by a shell here.
 
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -10,9 +11,15 @@ use crate::tools;
 /// Runs a line behind the functions, and gives what it prints.
 fn run(folder: &Path, line: &str) -> (bool, String) {
     let place = folder.join("place");
+    let state = folder.join("state");
+    fs::create_dir_all(&state).unwrap();
     let text = BACKUP.text.replace(PLACE, place.to_str().unwrap());
+    let text = text.replace("/var/lib/bedplate", state.to_str().unwrap());
     let script = format!("{}{text}{line}", crate::shell::PRELUDE.text);
-    let ran = Command::new("dash").arg("-c").arg(script).current_dir(folder).env("LC_ALL", "C").output().unwrap();
+    // A group of its own: what goes down in it takes nobody else along.
+    let mut command = Command::new("dash");
+    command.arg("-c").arg(script).current_dir(folder).env("LC_ALL", "C").process_group(0);
+    let ran = command.output().unwrap();
     (ran.status.success(), String::from_utf8_lossy(&ran.stdout).into_owned() + &String::from_utf8_lossy(&ran.stderr))
 }
 
@@ -87,6 +94,51 @@ fn an_exchange_that_fails_puts_all_back() {
         assert!(!good && said.contains("has been put back"), "{said}");
         assert_eq!(files(all.path()), before, "{gone} is gone: {said}");
     }
+}
+
+/// A command that kills all that runs with it when it has been asked `after` times: a host that goes down.
+fn going_down(folder: &Path, after: usize) -> String {
+    let (programs, count) = (folder.join("state/programs"), folder.join("state/count"));
+    fs::create_dir_all(&programs).unwrap();
+    fs::write(&count, "").unwrap();
+    for name in ["mv", "find", "rm", "chown"] {
+        let text = format!(
+            "#!/bin/sh\necho >>{0}\n[ \"$(wc -l <{0})\" -le {after} ] || kill -9 0\nexec /usr/bin/{name} \"$@\"\n",
+            count.display()
+        );
+        write(&programs.join(name), &text);
+        fs::set_permissions(programs.join(name), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    format!("PATH={}:$PATH; restore_swap_now T {TREES}", programs.display())
+}
+
+#[test]
+fn an_exchange_that_the_host_goes_down_in_is_taken_back_whole() {
+    let mut cuts = 0;
+    for after in 0.. {
+        let all = staged();
+        let before = files(all.path());
+        let before: Vec<&String> = before.iter().filter(|line| !line.contains(".bedplate-restore")).collect();
+        let (good, said) = run(all.path(), &going_down(all.path(), after));
+        if good {
+            assert!(!all.path().join("state/exchange").exists());
+            break;
+        }
+        cuts += 1;
+        let is_begun = all.path().join("state/exchange").exists();
+        // Taking it back may be cut as well.
+        let again = going_down(all.path(), after % 3).replace(&format!("restore_swap_now T {TREES}"), "restore_settle");
+        run(all.path(), &again);
+        let (good, settled) = run(all.path(), "restore_settle");
+        assert!(good, "{after}: {said} {settled}");
+        let now = files(all.path());
+        let now: Vec<&String> =
+            now.iter().filter(|line| !line.contains(".bedplate-restore") && !line.starts_with("./state/")).collect();
+        // What was done before it was written down as begun, or after it was as done, is all or nothing too.
+        let done = now.iter().any(|line| line.ends_with("one/new:new"));
+        assert!(now == before || (done && !is_begun), "{after}: {now:?}");
+    }
+    assert!(cuts > 10, "only {cuts}");
 }
 
 #[test]

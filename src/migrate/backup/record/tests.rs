@@ -96,8 +96,25 @@ fn a_manifest_of_another_form_is_refused() {
     };
     rewrite("01-tree.tar.gz", "../other");
     assert!(read(&folder).unwrap_err().contains("names ../other"));
+    rewrite("../other", "01-tree.tar.gz");
+    rewrite("/srv/tree", "/srv/../etc");
+    assert!(read(&folder).unwrap_err().contains("at /srv/../etc"));
     rewrite("\"version\": 1", "\"version\": 2");
     assert!(read(&folder).unwrap_err().contains("this bedplate knows 1"));
+}
+
+#[test]
+fn a_manifest_of_the_first_bedplate_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = r#"{"version": 1, "bedplate": "0.1.0", "host": "web1", "host_key": "SHA256:x", "taken": "2026-11-23T19:49:26Z",
+        "stopped": false, "left": [], "trees": [{"what": "certificates of kamal-proxy", "volume": {"name": "kamal-proxy-config",
+        "driver": "local", "below": "certs"}, "path": "/v/certs", "file": false, "archive": "01-x.tar.gz", "sha256": "0",
+        "size": 1, "used": 2, "entries": 3, "bytes": 4, "digest": "0"}]}"#;
+    fs::write(folder.path().join(MANIFEST), text).unwrap();
+    fs::write(folder.path().join(SUMS), format!("{}  {MANIFEST}\n", sum_of(&mut text.as_bytes()).unwrap().0)).unwrap();
+    let manifest = read(folder.path()).unwrap();
+    assert_eq!(manifest.trees[0].volume.as_ref().unwrap().owner, "");
+    assert!(matches!(manifest.trees[0].to(), To::Volume { below, .. } if below == "certs"));
 }
 
 #[test]
@@ -111,16 +128,29 @@ fn the_oldest_go_and_nothing_else() {
     fs::write(parent.path().join("web1-20250101-000002"), "x").unwrap();
     // Of another host by its manifest, whatever its name.
     fs::rename(made(parent.path(), "web2", "20250101-000003"), parent.path().join("web1-20250101-000003")).unwrap();
+    // Of that name, and another machine by its key.
+    let other = made(parent.path(), "web1", "20250101-000004");
+    for name in [MANIFEST, SUMS] {
+        let text = fs::read_to_string(other.join(name)).unwrap().replace("SHA256:x", "SHA256:y");
+        fs::write(other.join(name), text).unwrap();
+    }
+    let text = fs::read(other.join(MANIFEST)).unwrap();
+    fs::write(other.join(SUMS), format!("{}  {MANIFEST}\n", sum_of(&mut text.as_slice()).unwrap().0)).unwrap();
     // Somebody keeps something of theirs in it.
     fs::write(all[0].join("notes"), "x").unwrap();
     let retired = retire(parent.path(), &all[3], 2).unwrap();
     assert_eq!(retired.removed, ["web1-20260102-000000"]);
-    assert_eq!(retired.left, [("web1-20260101-000000".to_owned(), "notes in it is not of the backup".to_owned())]);
+    let told = [
+        ("web1-20250101-000004", "it is of a host with another key"),
+        ("web1-20260101-000000", "notes in it is not of the backup"),
+    ];
+    assert_eq!(retired.left, told.map(|(name, why)| (name.to_owned(), why.to_owned())));
     let left = [
         "web1-20250101-000000-20250101-000000",
         "web1-20250101-000001",
         "web1-20250101-000002",
         "web1-20250101-000003",
+        "web1-20250101-000004",
         "web1-20260101-000000",
         "web1-20260103-000000",
         "web1-20260104-000000",
@@ -146,6 +176,17 @@ fn what_is_not_done_does_not_count_and_goes_away() {
     }
     made(parent.path(), "web1", "20260101-000001");
     assert_eq!(names(parent.path()), [".web1-mine.part", ".web10-20260101-000000.part", "web1-20260101-000001"]);
+}
+
+#[test]
+fn what_another_run_is_filling_stays() {
+    let parent = tempfile::tempdir().unwrap();
+    let filling = Filling::begin(parent.path(), "web1", "20260101-000000").unwrap();
+    filling.file("x").unwrap().write_all(b"x").unwrap();
+    // Another host of that name.
+    made(parent.path(), "web1", "20260101-000001");
+    assert_eq!(names(parent.path()), [".web1-20260101-000000.part", "web1-20260101-000001"]);
+    assert_eq!(fs::read(filling.path("x")).unwrap(), b"x");
 }
 
 #[test]
