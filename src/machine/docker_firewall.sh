@@ -18,6 +18,15 @@ docker_firewall_as_file() {
 docker_firewall_live() {
 	docker_firewall_now=$(docker_firewall_list) || { printf 'absent'; return; }
 	[ -f "$docker_firewall_rules" ] || { printf 'other'; return; }
+	docker_firewall_text=$(cat -- "$docker_firewall_rules")
+	docker_firewall_start='
+delete table inet bedplate_docker
+'
+	# A table that is listed word by word as the file has it is what the file says; another may be so in other words.
+	if [ "$docker_firewall_now" = "${docker_firewall_text#*"$docker_firewall_start"}" ]; then
+		printf 'same'
+		return
+	fi
 	if ! docker_firewall_filed=$(docker_firewall_as_file); then
 		# A file that nft does not take is not what runs; where no such network can be made, nothing can be said.
 		if unshare -n true 2>/dev/null; then printf 'other'; else printf 'same'; fi

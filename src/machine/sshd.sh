@@ -71,7 +71,26 @@ sshd_probe() {
 		bp_field 0
 	fi
 	sshd_ready
-	bp_field "$(sshd -T -f /dev/null)"
+	# One key is loaded in the place of all: it is for its lists alone.
+	sshd_key=/etc/ssh/ssh_host_ed25519_key
+	if [ -r "$sshd_key" ] && sshd_own=$(sshd -T -f /dev/null -o "HostKey=$sshd_key"); then
+		bp_field "$sshd_own"
+	else
+		bp_field "$(sshd -T -f /dev/null)"
+	fi
+}
+
+# sshd_is_uniform: no file has a `Match`, and none reads others than the usual ones: then every login meets the same.
+sshd_is_uniform() {
+	for sshd_path in /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf; do
+		[ -r "$sshd_path" ] || continue
+		while read -r sshd_line || [ -n "$sshd_line" ]; do
+			case $sshd_line in
+				'#'* | 'Include /etc/ssh/sshd_config.d/*.conf') ;;
+				*[Mm][Aa][Tt][Cc][Hh]* | *[Ii][Nn][Cc][Ll][Uu][Dd][Ee]*) return 1 ;;
+			esac
+		done <"$sshd_path"
+	done
 }
 
 # sshd_probe_logins USER...: `sshd -T` for each, an empty USER being who is logged in; `=` where that was answered
@@ -79,13 +98,17 @@ sshd_probe() {
 sshd_probe_logins() {
 	sshd_ready
 	session_user
-	sshd_first=''
+	sshd_first='' sshd_status=''
 	# shellcheck disable=SC2154 # set by session_user
 	sshd_login=$session_login
 	for sshd_user in "$@"; do
 		[ -n "$sshd_user" ] && [ "$sshd_user" = "$sshd_first" ] && bp_field '=' && continue
 		[ -n "$sshd_user" ] || sshd_first=$sshd_login
-		if sshd_text=$(sshd_ask "${sshd_user:-$sshd_login}"); then bp_field 0; else bp_field 1; fi
+		if [ "$sshd_status" = '' ] || ! sshd_is_uniform; then
+			sshd_status=0
+			sshd_text=$(sshd_ask "${sshd_user:-$sshd_login}") || sshd_status=1
+		fi
+		bp_field "$sshd_status"
 		bp_field "$sshd_text"
 		case $sshd_text in
 			*allowgroups\ * | *denygroups\ *) bp_field "$(id -Gn -- "${sshd_user:-$sshd_login}")" ;;

@@ -89,7 +89,7 @@ fn verdict(action: &str) -> &'static str {
 }
 
 impl DockerFirewall {
-    /// The file of the rules.
+    /// The file of the rules, its table written as nft lists it, so that the two can be compared as they are.
     fn text(&self) -> String {
         let mut text = String::from(
             "# Written by bedplate, which puts changes back: declare rules in its playbook instead.\n\
@@ -98,7 +98,7 @@ impl DockerFirewall {
              delete table inet bedplate_docker\n\
              table inet bedplate_docker {\n\
              \tchain forward {\n\
-             \t\ttype filter hook forward priority -5; policy accept;\n\
+             \t\ttype filter hook forward priority filter - 5; policy accept;\n\
              \t\tct state established,related accept\n",
         );
         for (family, address) in METADATA.iter().filter(|_| self.block_metadata) {
@@ -112,7 +112,7 @@ impl DockerFirewall {
         for name in &self.inside {
             let _ = writeln!(text, "\t\toifname \"{name}\" jump published");
         }
-        text.push_str("\t}\n\tchain published {\n\t\tct original ip daddr 127.0.0.0/8 drop\n");
+        text.push_str("\t}\n\n\tchain published {\n\t\tct original ip daddr 127.0.0.0/8 drop\n");
         for rule in &self.rules {
             text.push_str(&lines(rule));
         }
