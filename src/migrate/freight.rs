@@ -88,6 +88,8 @@ pub struct Root {
     pub used: u64,
     /// Bytes in it, holes included.
     pub bytes: u64,
+    /// Inodes that it takes.
+    pub inodes: u64,
 }
 
 /// What stays, and why.
@@ -398,8 +400,8 @@ pub fn taken(old: &Survey, candidates: Candidates, found: &[Found]) -> Freight {
                 }
                 names.insert(real.clone(), what.clone());
                 let file = found.sort != Sort::Folder;
-                let (used, bytes) = (found.used, found.bytes);
-                freight.roots.push(Root { what, from: real, to, file, of_login, used, bytes });
+                let Found { used, bytes, inodes, .. } = *found;
+                freight.roots.push(Root { what, from: real, to, file, of_login, used, bytes, inodes });
             }
         }
     }

@@ -1,13 +1,17 @@
 //! What there is to move, told, and whether the new host may be filled with it. Changes nothing.
 
+use std::collections::BTreeSet;
+
 use super::chain::{Both, Stage};
 use super::freight::{self, Freight, Root, To, Wishes};
 use super::side::Trouble;
-use super::survey::{self, Sort, Survey};
+use super::survey::{self, Found, Room, Sort, Survey};
 use crate::base::size;
 
 /// How much more than the data a file system must have room for.
 pub(super) const SPARE: u64 = 256 * 1024 * 1024;
+/// How many more inodes it must have: whoever runs there makes files too.
+const SPARE_INODES: u64 = 1000;
 
 impl Both<'_> {
     /// What there is to move. Errors: it can not be moved.
@@ -100,32 +104,43 @@ impl Both<'_> {
             let help = "what is there would be replaced; `--overwrite` does that, or take another host";
             return Err(Trouble::refused(what, help).on(&self.new.name));
         }
-        let mut devices: Vec<u64> = rooms.iter().map(|room| room.device).collect();
-        devices.sort_unstable();
-        devices.dedup();
-        for device in devices {
-            let here = || freight.roots.iter().zip(&found).zip(&rooms).filter(|(_, room)| room.device == device);
-            let needed: u64 = here().map(|((root, _), _)| root.used).sum::<u64>() + SPARE;
-            let there: u64 = here().map(|((_, found), _)| found.used).sum();
-            let free = here().map(|(_, room)| room.free).min().unwrap_or(0);
-            if needed > free + there {
-                let names: Vec<&str> = here().map(|((root, _), _)| root.what.as_str()).collect();
-                let what = format!(
-                    "there is not enough room on the new host: {} for {}, and {} are free",
-                    size(needed),
-                    names.join(", "),
-                    size(free)
-                );
-                let help =
-                    "take a larger disk, mount a volume where the data goes, or leave something out with `--skip`";
-                return Err(Trouble::refused(what, help).on(&self.new.name));
-            }
+        if let Some(what) = too_small(&freight.roots, &found, &rooms) {
+            let help = "take a larger disk, mount a volume where the data goes, or leave something out with `--skip`";
+            return Err(Trouble::refused(what, help).on(&self.new.name));
         }
         if new.docker.is_empty() && !old.docker.is_empty() {
             self.new.note("Docker is not there yet: it is looked at again when it is").await;
         }
         Ok(())
     }
+}
+
+/// What is too small for `roots`, in words; `None` when all of them fit. `found` is what lies there already, `rooms` the
+/// file systems, both in the order of the roots. What lies there will be replaced, so its room counts as free.
+fn too_small(roots: &[Root], found: &[Found], rooms: &[Room]) -> Option<String> {
+    let devices: BTreeSet<u64> = rooms.iter().map(|room| room.device).collect();
+    devices.into_iter().find_map(|device| {
+        let here = || roots.iter().zip(found).zip(rooms).filter(|(_, room)| room.device == device);
+        let names = here().map(|((root, _), _)| root.what.as_str()).collect::<Vec<_>>().join(", ");
+        let there = |count: fn(&Found) -> u64| here().map(|((_, found), _)| count(found)).sum::<u64>();
+        let needed = here().map(|((root, _), _)| root.used).sum::<u64>() + SPARE;
+        let free = here().map(|(_, room)| room.free).min().unwrap_or(0);
+        if needed > free + there(|found| found.used) {
+            return Some(format!(
+                "there is not enough room on the new host: {} for {names}, and {} are free",
+                size(needed),
+                size(free)
+            ));
+        }
+        let needed = here().map(|((root, _), _)| root.inodes).sum::<u64>() + SPARE_INODES;
+        let free = here().filter_map(|(_, room)| room.inodes).min()?;
+        (needed > free + there(|found| found.inodes)).then(|| {
+            format!(
+                "there are not enough free inodes on the new host: {needed} for {names}, and {free} are free: its file system \
+                 can not hold so many files, however small they are"
+            )
+        })
+    })
 }
 
 /// Where a tree would come to lie, as far as that is known before its volume is made.
@@ -139,5 +154,49 @@ pub(super) fn path_on_new(root: &Root, new: &Survey) -> String {
             let base = volume.device().or(made.map(|made| made.mountpoint.as_str())).unwrap_or(&usual);
             if below.is_empty() { base.to_owned() } else { format!("{base}/{below}") }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root(used: u64, inodes: u64) -> Root {
+        let to = To::Path("/srv/shop".into());
+        Root {
+            what: "/srv/shop".into(),
+            from: "/srv/shop".into(),
+            to,
+            file: false,
+            of_login: false,
+            used,
+            bytes: 0,
+            inodes,
+        }
+    }
+
+    fn judge(inodes: u64, there: u64, free: Option<u64>) -> Option<String> {
+        let found = Found { inodes: there, ..Found::default() };
+        let room = Room { device: 1, free: SPARE + 10, inodes: free };
+        too_small(&[root(10, inodes)], &[found], &[room])
+    }
+
+    #[test]
+    fn inodes_are_asked_for_as_bytes_are() {
+        let said = judge(5000, 0, Some(5999)).unwrap();
+        assert!(said.contains("6000 for /srv/shop, and 5999 are free"), "{said}");
+        assert_eq!(judge(5000, 0, Some(6000)), None);
+        assert_eq!(judge(5000, 4000, Some(2000)), None, "what a re-run replaces does not count as room");
+        assert_eq!(judge(5000, 0, None), None, "a file system without a fixed number was taken for a full one");
+    }
+
+    #[test]
+    fn trees_of_one_file_system_share_its_room_and_others_do_not() {
+        let room = |device, free| Room { device, free, inodes: Some(100_000) };
+        let roots = [root(SPARE, 1), root(SPARE, 1)];
+        let found = [Found::default(), Found::default()];
+        assert_eq!(too_small(&roots, &found, &[room(1, 2 * SPARE), room(2, 2 * SPARE)]), None);
+        let said = too_small(&roots, &found, &[room(1, 2 * SPARE), room(1, 2 * SPARE)]).unwrap();
+        assert!(said.contains("not enough room") && said.contains("/srv/shop, /srv/shop"), "{said}");
     }
 }

@@ -120,6 +120,8 @@ pub struct Found {
     pub used: u64,
     /// Bytes in it, holes included.
     pub bytes: u64,
+    /// Inodes that it takes.
+    pub inodes: u64,
 }
 
 /// A sort of thing in a file system.
@@ -145,6 +147,8 @@ pub(super) struct Room {
     pub device: u64,
     /// Free bytes.
     pub free: u64,
+    /// Free inodes, where their number is fixed.
+    pub inodes: Option<u64>,
 }
 
 /// Looks at a host; `user` is the deployer's login. Errors: it does not answer.
@@ -225,7 +229,7 @@ fn found(fields: &mut Fields<'_>) -> Result<Found, BadAnswer> {
     };
     let (real, empty) = (fields.text()?.to_owned(), fields.flag()?);
     let mut number = || fields.text().map(|text| text.parse().unwrap_or(0));
-    Ok(Found { sort, real, empty, used: number()?, bytes: number()? })
+    Ok(Found { sort, real, empty, used: number()?, bytes: number()?, inodes: number()? })
 }
 
 /// Looks at the room for paths, in their order.
@@ -237,8 +241,7 @@ pub(super) async fn rooms(side: &mut Side, paths: &[String]) -> Result<Vec<Room>
     let mut fields = Fields::new(answers.first().map_or(&[][..], |(_, body)| body));
     let mut room = || -> Result<Room, BadAnswer> {
         let (device, free) = (fields.number()?, fields.number()?);
-        fields.text()?;
-        Ok(Room { device, free })
+        Ok(Room { device, free, inodes: fields.text()?.parse().ok() })
     };
     let read = paths.iter().map(|_| room()).collect::<Result<_, BadAnswer>>();
     read.map_err(|error| Trouble::from(error).on(&side.name))

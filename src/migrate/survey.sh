@@ -54,7 +54,7 @@ survey_containers() {
 }
 
 # survey_paths PATH...: of each its sort (folder, database, file, other, absent), where it really is, whether it is empty, the bytes
-# that it takes on the disk, and the bytes in it.
+# that it takes on the disk, the bytes in it, and its inodes.
 survey_paths() {
 	for survey_path in "$@"; do
 		survey_empty=0
@@ -79,11 +79,13 @@ survey_paths() {
 		bp_field "${survey_used%%[!0-9]*}"
 		survey_used=$(du -s -b -- "$survey_path/." || du -s -b -- "$survey_path") || survey_used=0
 		bp_field "${survey_used%%[!0-9]*}"
+		survey_used=$(du -s --inodes -- "$survey_path/." || du -s --inodes -- "$survey_path") || survey_used=0
+		bp_field "${survey_used%%[!0-9]*}"
 	done
 }
 
 # survey_room PATH...: of each the file system that it is on or would be on, the free bytes there, and the free inodes
-# (empty where there is no limit).
+# (empty where the file system makes them as it needs them).
 survey_room() {
 	for survey_path in "$@"; do
 		while [ ! -e "$survey_path" ] && [ "$survey_path" != / ]; do
@@ -91,7 +93,8 @@ survey_room() {
 		done
 		bp_field "$(stat -c %d -- "$survey_path")"
 		bp_field "$(df -B 1 --output=avail -- "$survey_path" | tail -n 1 | tr -d ' ')"
-		bp_field "$(df --output=iavail -- "$survey_path" | tail -n 1 | tr -d ' -')"
+		# btrfs says that it has none at all.
+		bp_field "$(df --output=itotal,iavail -- "$survey_path" | sed -n '2s/^ *[1-9][0-9]*  *\([0-9][0-9]*\)$/\1/p')"
 	done
 }
 

@@ -158,7 +158,7 @@ impl<'a> Putting<'a> {
     /// A tree as one that would come to this host.
     fn root(saved: &Saved, from: String) -> Root {
         let (what, to) = (saved.what.clone(), saved.to());
-        Root { what, from, to, file: saved.file, of_login: false, used: saved.used, bytes: saved.bytes }
+        Root { what, from, to, file: saved.file, of_login: false, used: saved.used, bytes: saved.bytes, inodes: 0 }
     }
 
     /// The tree that holds all of another one, here as in the backup.
