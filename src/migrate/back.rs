@@ -16,6 +16,10 @@ use crate::shell::Call;
 
 /// How long the old host is tried to be reached again after a failure.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// How long a deploy is waited for that a killed run may have left behind.
+const DEPLOY: Duration = Duration::from_secs(45);
+/// How long it is tried to be reached for the keys alone.
+const KEYS: Duration = Duration::from_secs(60);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_secs(3);
 
@@ -74,15 +78,24 @@ pub(super) async fn keys(job: &Move, run: &Run, part: Part) {
     if !matches!(part, Part::FirstCopy | Part::Rehearse | Part::FinalCopy) {
         return;
     }
-    if let Ok(mut old) = Side::open(&job.old, run).await {
-        let call = Call::new(&COPY, "copy_take_back").arg(&old.connection.login().user);
-        let _ = old.act("taking the key back", call).await;
-        old.close().await;
+    // A host that reboots is there again soon; whoever has interrupted the run is not kept waiting for it.
+    let until = Instant::now() + KEYS;
+    loop {
+        match Side::open(&job.old, run).await {
+            Ok(mut old) => {
+                let call = Call::new(&COPY, "copy_take_back").arg(&old.connection.login().user);
+                let _ = old.act("taking the key back", call).await;
+                old.close().await;
+                return;
+            }
+            Err(_) if Instant::now() < until && !run.stop.is_cancelled() => tokio::time::sleep(PAUSE).await,
+            Err(_) => return,
+        }
     }
 }
 
 /// Puts the old host back in service. Errors: it could not be, or there is nothing to go back from.
-pub(super) async fn back(job: &Move, run: &Run) -> Result<(), Trouble> {
+pub(super) async fn back(job: &Move, run: &Run, kept: &Mutex<Kept>) -> Result<(), Trouble> {
     let mut old = Side::open(&job.old, run).await?;
     let begun = freeze::has_begun(&mut old).await?;
     let gone_back = thaw::has_fired(&mut old).await?;
@@ -97,7 +110,7 @@ pub(super) async fn back(job: &Move, run: &Run) -> Result<(), Trouble> {
             "look at which host is which: the old one comes first, the new one behind `--to`; nothing was changed";
         return Err(Trouble { exit: Exit::BadInput, ..Trouble::new(what, help) }.on(&job.old.name));
     }
-    if let Err(trouble) = give_up(job, run, &fingerprint).await {
+    if let Err(trouble) = give_up(job, run, &fingerprint, kept).await {
         let text = format!(
             "the app could not be stopped on the new host ({}): see to it that it does not run there as well",
             trouble.failure.what
@@ -108,7 +121,7 @@ pub(super) async fn back(job: &Move, run: &Run) -> Result<(), Trouble> {
 }
 
 /// Takes the app away from the new host: two of one app would both do its work. Its data stay.
-async fn give_up(job: &Move, run: &Run, fingerprint: &str) -> Result<(), Trouble> {
+async fn give_up(job: &Move, run: &Run, fingerprint: &str, kept: &Mutex<Kept>) -> Result<(), Trouble> {
     let mut new = Side::open(&job.new, run).await?;
     new.lock(run).await?;
     let stage = match marked(&mut new).await? {
@@ -119,6 +132,12 @@ async fn give_up(job: &Move, run: &Run, fingerprint: &str) -> Result<(), Trouble
             return Ok(());
         }
     };
+    // Where this run has stopped the old host itself, nobody can have come to the new one; where it has deployed itself,
+    // that is over.
+    let (own, deployed) = with(kept, |kept| (kept.stopped.is_some(), kept.deployed));
+    if !deployed {
+        nobody_deploys(&mut new, &job.user).await?;
+    }
     let host = survey::survey(&mut new, &job.user).await?;
     let mut there = Freight::default();
     if !host.docker.is_empty() {
@@ -127,6 +146,17 @@ async fn give_up(job: &Move, run: &Run, fingerprint: &str) -> Result<(), Trouble
         let paths: Vec<String> = candidates.found.iter().map(|candidate| candidate.from.clone()).collect();
         let found = survey::paths(&mut new, &paths).await?;
         there = freight::freight(&host, candidates, &found);
+    }
+    // What came to an app that has run there is there only: it takes consent to copy over it. Written down before the app
+    // is taken away, or another attempt could not tell.
+    let begun = host.containers.iter().any(|container| container.label("service").is_some());
+    let served = matches!(stage, Stage::Switched | Stage::Aborted) || (stage == Stage::Switching && !own && begun);
+    let mark = async |new: &mut Side, stage: Stage| {
+        let text = format!("{fingerprint} {}", stage.word());
+        new.act("writing down how far it is", Call::new(&COPY, "copy_mark").arg(text)).await
+    };
+    if served {
+        mark(&mut new, Stage::Aborted).await?;
     }
     let names: Vec<String> = there.apps.iter().chain(&there.others).cloned().collect();
     if !names.is_empty() {
@@ -139,9 +169,36 @@ async fn give_up(job: &Move, run: &Run, fingerprint: &str) -> Result<(), Trouble
         freeze::remove(&mut new, &made).await?;
         new.note(format!("stopped on the new host: {}", names.join(", "))).await;
     }
-    let stage = if stage == Stage::Switched { Stage::Aborted } else { Stage::Copying };
-    let text = format!("{fingerprint} {}", stage.word());
-    new.act("writing down how far it is", Call::new(&COPY, "copy_mark").arg(text)).await?;
+    if !served {
+        mark(&mut new, Stage::Copying).await?;
+    }
     new.close().await;
     Ok(())
+}
+
+/// Waits until no deploy runs on the new host: one that a killed run has left behind would start the app there again.
+async fn nobody_deploys(new: &mut Side, user: &str) -> Result<(), Trouble> {
+    let until = Instant::now() + DEPLOY;
+    let mut told = false;
+    loop {
+        let answers = new.ask(vec![Call::new(&COPY, "copy_deploys").arg(user)]).await?;
+        let locks =
+            answers.first().map(|(_, body)| String::from_utf8_lossy(body).trim().to_owned()).unwrap_or_default();
+        if locks.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() > until {
+            new.note(format!(
+                "{locks} is still there: end the deploy if one runs, or it starts the app here as well; if none does, \
+                 `kamal lock release`"
+            ))
+            .await;
+            return Ok(());
+        }
+        if !told {
+            new.note(format!("a deploy runs here or was cut off: it is waited for ({locks})")).await;
+            told = true;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
 }

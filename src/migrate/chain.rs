@@ -83,6 +83,8 @@ pub struct Kept {
     pub stopped_before: Vec<String>,
     /// By which addresses of IPv6 the world reaches the old host and the new one.
     pub ipv6: (Vec<Ipv6Addr>, Vec<Ipv6Addr>),
+    /// Whether this very run has started the deployer.
+    pub deployed: bool,
 }
 
 /// A part of a move.
@@ -117,7 +119,7 @@ pub async fn part(part: Part, job: Arc<Move>, run: Run, kept: Arc<Mutex<Kept>>) 
     let interrupted = || Trouble { exit: Exit::Interrupted, ..Trouble::new("interrupted", "run again to go on") };
     let worked = match part {
         // Whoever goes back is not to be stopped half-way.
-        Part::Abort => back::back(&job, &run).await,
+        Part::Abort => back::back(&job, &run, &kept).await,
         _ => tokio::select! {
             worked = work(part, &job, &run, &kept) => worked,
             () = run.stop.cancelled() => Err(interrupted()),
@@ -167,13 +169,21 @@ async fn work(part: Part, job: &Move, run: &Run, kept: &Mutex<Kept>) -> Result<(
     let mut both = Both { job, run, old: &mut old, new: &mut new, steps: (0, 0) };
     let result = match part {
         Part::Look => both.look().await.map(|freight| with(kept, |kept| kept.freight = freight)),
+        // A run that deploys again what an earlier one had begun to deploy has nothing to copy.
+        Part::FirstCopy | Part::FinalCopy if both.is_deploying().await?.is_some() => {
+            both.new.note("nothing is copied any more: an earlier run had begun to deploy there").await;
+            Ok(())
+        }
         Part::FirstCopy => both.first_copy(kept).await,
         Part::Rehearse => both.rehearse(kept).await,
         Part::FinalCopy => both.final_copy(kept).await,
         Part::Forward => both.forward().await,
         // Going back needs the old host alone.
         Part::Abort => Ok(()),
-        Part::Switching => both.switching().await,
+        Part::Switching => {
+            with(kept, |kept| kept.deployed = true);
+            both.switching().await
+        }
         Part::Settle => both.settle(kept).await,
         Part::Tidy => both.tidy().await,
     };

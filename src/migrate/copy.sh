@@ -191,6 +191,14 @@ copy_marked() {
 	[ ! -e "$copy_record/move" ] || cat "$copy_record/move"
 }
 
+# copy_deploys USER: Kamal's locks in the home of its login, which stand for a deploy that runs or was cut off.
+copy_deploys() {
+	copy_home=$(getent passwd "$1" | cut -d : -f 6)
+	for copy_lock in "${copy_home:-/nowhere}"/.kamal/lock-*; do
+		[ ! -d "$copy_lock" ] || printf '%s\n' "$copy_lock"
+	done
+}
+
 # copy_clean: takes away all that a copy needed.
 copy_clean() {
 	rm -rf "$copy_dir"

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::chain::{Both, Stage};
+use super::freeze;
 use super::freight::{self, Freight, Root, To, Wishes};
 use super::side::Trouble;
 use super::survey::{self, Found, Room, Sort, Survey};
@@ -19,6 +20,12 @@ impl Both<'_> {
         let user = &self.job.user;
         let (old, new) = tokio::join!(survey::survey(self.old, user), survey::survey(self.new, user));
         let (old, new) = (old?, new?);
+        if let Some(freight) = self.is_deploying().await? {
+            let text = "an earlier run had begun to deploy here, and the old host stands still since: nothing is copied any more, the \
+                        deployer runs again and the move goes on from there";
+            self.new.note(text).await;
+            return Ok(freight);
+        }
         let freight = self.freight(&old, &new).await?;
         self.may_be_filled(&old, &new, &freight).await?;
         for root in &freight.roots {
@@ -45,6 +52,19 @@ impl Both<'_> {
             self.new.note(text).await;
         }
         Ok(freight)
+    }
+
+    /// What was moved, where an earlier run was cut off behind the last copy and the old host still stands still: then the new
+    /// one has everything, and perhaps more. `None` where this is not so.
+    pub(super) async fn is_deploying(&mut self) -> Result<Option<Freight>, Trouble> {
+        let ours = self.old.connection.login().host_key_fingerprint.clone();
+        if self.marked().await? != Some((ours, Stage::Switching)) || freeze::state(self.old).await?.0.is_empty() {
+            return Ok(None);
+        }
+        let user = &self.job.user;
+        let (old, new) = tokio::join!(survey::survey(self.old, user), survey::survey(self.new, user));
+        let freight = self.freight(&old?, &new?).await?;
+        Ok(Some(freight).filter(|freight| freight.apps.is_empty() && freight.others.is_empty()))
     }
 
     pub(super) async fn freight(&mut self, old: &Survey, new: &Survey) -> Result<Freight, Trouble> {
@@ -79,8 +99,8 @@ impl Both<'_> {
                 return Err(Trouble::refused(what, help).on(&self.new.name));
             }
             Some((_, Stage::Switching)) => {
-                let what =
-                    "an earlier run had begun to deploy to the new host: what came there since would be overwritten";
+                let what = "an earlier run had begun to deploy to the new host, and the old one serves again: what came to the new one \
+                     since would be overwritten";
                 let help = "if the app is well there, point your DNS at it, and that is all; else go back with `--abort`, then run again";
                 return Err(Trouble::refused(what, help).on(&self.new.name));
             }

@@ -146,6 +146,11 @@ impl Both<'_> {
     /// A pass as the last one would be, without stopping anything.
     pub(super) async fn rehearse(&mut self, kept: &Mutex<Kept>) -> Result<(), Trouble> {
         self.lock().await?;
+        if self.is_deploying().await?.is_some() {
+            let what = "an earlier run had begun to deploy to the new host: there is nothing left to rehearse";
+            let help = "go on without `--rehearse`, or go back with `--abort`";
+            return Err(Trouble::refused(what, help).on(&self.new.name));
+        }
         let freight = with(kept, |kept| kept.freight.clone());
         let new = survey::survey(self.new, &self.job.user).await?;
         let mut copier = Copier::new(self.run, self.job.manner.clone());
