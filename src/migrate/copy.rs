@@ -267,6 +267,7 @@ impl<'a> Copier<'a> {
                 *gone = true;
                 Ok(Vec::new())
             }
+            Err(trouble) => Err(explained(trouble, &what)),
             result => result,
         }
     }
@@ -372,6 +373,29 @@ fn server_words(said: &[u8], source: &str) -> Result<Vec<String>, String> {
     Ok(options.iter().cloned().chain([".".to_owned(), source.to_owned()]).collect())
 }
 
+/// Says of a copy that broke off why it did, where rsync's own words leave people to guess. `what` is what was done.
+fn explained(mut trouble: Trouble, what: &str) -> Trouble {
+    let failure = &mut trouble.failure;
+    let says = |words: &str| failure.said.iter().any(|line| line.contains(words));
+    if says("No space left on device") || says("Disk quota exceeded") {
+        failure.what = format!("{what}: the new host's disk has become full");
+        failure.help = Some(
+            "make room there (`df -h`, `df -i`), or mount a larger volume where it goes, and run again: what has arrived is kept"
+                .to_owned(),
+        );
+    } else if ["10", "12", "30", "35", "255"]
+        .iter()
+        .any(|code| failure.what.ends_with(&format!("it ended with {code}")))
+    {
+        failure.what = format!("{what}: the line between both hosts broke off");
+        failure.help = Some(
+            "run again: what has arrived is kept; where the hosts can not reach each other well, `--via-here`"
+                .to_owned(),
+        );
+    }
+    trouble
+}
+
 /// Bytes of `  1234567  12%   10.00MB/s    0:00:10 (xfr#5, to-chk=…)`.
 fn progress(line: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(line).ok()?;
@@ -417,6 +441,19 @@ mod tests {
         ] {
             assert!(server_words(bad, "/x/").is_err(), "{}", String::from_utf8_lossy(bad));
         }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_a_broken_line_and_both_from_the_rest() {
+        let told = |code: u8, said: &str| {
+            let trouble = Trouble::new(format!("copying x: it ended with {code}"), "see what the host said");
+            explained(trouble.said(vec![said.to_owned()]), "copying x").failure.what
+        };
+        let full = "rsync: [receiver] write failed on \"/srv/x\": No space left on device (28)";
+        assert_eq!(told(11, full), "copying x: the new host's disk has become full");
+        assert_eq!(told(23, full), "copying x: the new host's disk has become full", "inodes");
+        assert_eq!(told(255, "Connection closed"), "copying x: the line between both hosts broke off");
+        assert_eq!(told(23, "rsync: permission denied"), "copying x: it ended with 23");
     }
 
     #[test]
