@@ -52,6 +52,8 @@ on 'docker container start kamal-proxy || docker run --name kamal-proxy --networ
 	--volume kamal-proxy-config:/config --volume $PWD/.kamal/proxy/apps-config:/apps-config --publish 80:80 --publish 443:443 \
 	--log-opt max-size=10m shop sh -c "nc -ll -p 443 -e nc shop-web 80 & exec nc -ll -p 80 -e nc shop-web 80"'
 upload my.cnf .kamal/apps/shop/env/roles/web.env
+# One of the same version is renamed first.
+on "! docker container inspect shop-web-$version >/dev/null 2>&1 || docker rename shop-web-$version shop-web-${version}_replaced_$$"
 on "docker run --detach --restart unless-stopped --name shop-web-$version --label service=shop --label role=web --network kamal --network-alias shop-web \
 	--env-file .kamal/apps/shop/env/roles/web.env --log-opt max-size=10m --volume shop_storage:/storage \
 	shop sh -c 'echo $version >>/storage/versions; exec httpd -f -p 80 -h /www'"
@@ -63,3 +65,4 @@ until on "docker exec kamal-proxy wget -q -O /dev/null http://shop-web-$version/
 done
 on "docker ps --format '{{.Names}}' | grep '^shop-web-' | grep -v -x shop-web-$version | while read -r old; do docker stop -t 1 \$old; done"
 on 'rm -r .kamal/lock-shop'
+echo "deployed by the stand-in"

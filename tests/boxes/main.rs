@@ -28,6 +28,9 @@ mod fresh;
 mod handoff;
 mod lying;
 mod migrate;
+mod migrate_faults;
+mod migrate_killed;
+mod moving;
 mod own_host;
 #[path = "../tools/ran.rs"]
 mod ran;

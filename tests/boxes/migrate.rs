@@ -1,130 +1,10 @@
 //! A move from box to box, with a stand-in for Kamal: nothing that was acknowledged is lost, nothing of the tree differs,
 //! and whatever breaks on the way leaves the old box in service.
 
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, TcpStream};
-use std::time::{Duration, Instant};
-
 use bedplate::sandbox::Suite;
 
-use super::support::{Ran, Rig};
-
-/// Two boxes and the folder of an app that is deployed on the first.
-struct Pair {
-    old: Rig,
-    new: Rig,
-}
-
-impl Pair {
-    /// Both up, the old one prepared and deployed to.
-    fn up(old: Suite, new: Suite) -> Self {
-        let pair = Self { old: Rig::up(old), new: Rig::up(new) };
-        for rig in [&pair.old, &pair.new] {
-            rig.inside("(apt-get update && apt-get install -y busybox sqlite3 attr) >/dev/null 2>&1");
-        }
-        pair.write_app();
-        pair.run("handoff", &["--yes"]).exits(0);
-        answers(pair.old.sandbox.ipv4());
-        pair
-    }
-
-    /// The app in the folder of the old box, whose stand-in for Kamal goes wherever deploy.yml says.
-    fn write_app(&self) {
-        let rig = &self.old;
-        rig.write(
-            "config/deploy.yml",
-            &format!(
-                "# ours\nservice: shop\nimage: ann/shop\nservers:\n  web:\n    - {0}  # the box\nregistry:\n  server: localhost:5555\n\
-                 builder:\n  arch: [amd64, arm64]\nvolumes:\n  - shop_storage:/storage\naccessories:\n  db:\n    image: shop\n    \
-                 host: {0}\n    directories: [data:/data]\n    files: [my.cnf:/etc/my.cnf]\n",
-                rig.sandbox.ipv4()
-            ),
-        );
-        rig.write("my.cnf", "A=b\n");
-        rig.write("version", "1");
-        let keys = [self.old.sandbox.key(), self.new.sandbox.key()].map(|key| key.display().to_string());
-        rig.write("ssh_config", &self.ssh_config());
-        let deployer = include_str!("deployer.sh")
-            .replace(
-                ". ./login",
-                "host=$(sed -n 's/^    - \\([0-9.]*\\).*/\\1/p' config/deploy.yml) key=x known_hosts=known_hosts",
-            )
-            .replace("-i \"$key\"", &format!("-i {} -i {}", keys[0], keys[1]));
-        rig.program("bin/kamal", &deployer);
-    }
-
-    /// The way in to both boxes; what is known of them is in a file of the folder.
-    fn ssh_config(&self) -> String {
-        let known =
-            [&self.old, &self.new].map(|rig| std::fs::read_to_string(rig.sandbox.known_hosts()).expect("a file"));
-        self.old.write("known_hosts", &known.concat());
-        let keys =
-            [self.old.sandbox.key(), self.new.sandbox.key()].map(|key| format!("  IdentityFile {}\n", key.display()));
-        format!(
-            "Host *\n  UserKnownHostsFile known_hosts\n  GlobalKnownHostsFile /dev/null\n  IdentitiesOnly yes\n{}",
-            keys.concat()
-        )
-    }
-
-    fn run(&self, verb: &str, more: &[&str]) -> Ran {
-        let swap = format!("swap_path=/swapfile-{}", self.old.sandbox.name());
-        let mut words = vec![verb, "-F", "ssh_config", "--set", "docker_source=distribution"];
-        words.extend(["--set", &swap, "--set", "swap_size=64M"]);
-        words.extend(more);
-        Ran::of(&self.old.command(&words).env("BEDPLATE_VAR_TIMEZONE", "UTC").output().expect("the program runs"))
-    }
-
-    /// `migrate OLD --to NEW`, with `more`.
-    fn migrate(&self, more: &[&str]) -> Ran {
-        let (old, new) = (self.old.sandbox.ipv4().to_string(), format!("root@{}", self.new.sandbox.ipv4()));
-        let mut words = vec![old.as_str(), "--to", &new, "--yes", "--watch", "0", "--stop-timeout", "2"];
-        words.extend(more);
-        self.run("migrate", &words)
-    }
-
-    /// Rows that a writer in the app has put into its database.
-    fn rows(rig: &Rig) -> Vec<u64> {
-        let text = rig.inside(
-            "sqlite3 \"$(docker volume inspect --format '{{.Mountpoint}}' shop_storage)\"/app.sqlite3 'select n from rows order by n'",
-        );
-        text.lines().map(|line| line.parse().expect("a number")).collect()
-    }
-}
-
-/// Waits up to a minute and a half until a line holds on a box.
-#[track_caller]
-fn wait(rig: &Rig, line: &str) {
-    let until = Instant::now() + Duration::from_secs(90);
-    while rig.sandbox.ask(&["sh", "-c", line]).is_err() {
-        assert!(Instant::now() < until, "`{line}` never came to hold");
-        std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
-/// What the app answers to the world, within half a minute.
-#[track_caller]
-fn answers(address: Ipv4Addr) {
-    let until = Instant::now() + Duration::from_secs(30);
-    let mut last = String::new();
-    while Instant::now() < until {
-        match ask(address) {
-            Ok(text) if text.contains("fine") => return,
-            Ok(text) => last = text,
-            Err(error) => last = error.to_string(),
-        }
-        std::thread::sleep(Duration::from_millis(300));
-    }
-    panic!("the app does not answer on {address}: {last}");
-}
-
-fn ask(address: Ipv4Addr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&(address, 80).into(), Duration::from_secs(2))?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    stream.write_all(b"GET /up HTTP/1.0\r\n\r\n")?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    Ok(text)
-}
+use super::moving::{Pair, Poll, answers};
+use super::support::Rig;
 
 /// Everything about a tree that a copy must keep, by other means than the program's.
 const TREE: &str = "cd \"$(docker volume inspect --format '{{.Mountpoint}}' shop_storage)\" && \
@@ -187,56 +67,6 @@ fn a_move_loses_no_row_that_was_acknowledged() {
     answers(pair.old.sandbox.ipv4());
     assert!(pair.old.read("config/deploy.yml").contains(&pair.old.sandbox.ipv4().to_string()));
     assert!(!pair.new.inside("docker ps --format '{{.Names}}'").contains("shop"), "two of one app run");
-}
-
-impl Pair {
-    /// Starts a move and kills it, as a laptop that is shut would, once `sign` holds on a box.
-    #[track_caller]
-    fn killed(&self, more: &[&str], on: &Rig, sign: &str) {
-        let (old, new) = (self.old.sandbox.ipv4().to_string(), format!("root@{}", self.new.sandbox.ipv4()));
-        let swap = format!("swap_path=/swapfile-{}", self.old.sandbox.name());
-        let mut words = vec!["migrate", &old, "--to", &new, "--yes", "--watch", "0", "--stop-timeout", "2"];
-        words.extend([
-            "-F",
-            "ssh_config",
-            "--set",
-            "docker_source=distribution",
-            "--set",
-            &swap,
-            "--set",
-            "swap_size=64M",
-        ]);
-        words.extend(more);
-        let mut command = self.old.command(&words);
-        command
-            .env("BEDPLATE_VAR_TIMEZONE", "UTC")
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null());
-        let mut child = command.spawn().expect("the program starts");
-        let until = Instant::now() + Duration::from_secs(300);
-        let met = loop {
-            if on.sandbox.ask(&["sh", "-c", sign]).is_ok() {
-                break true;
-            }
-            if Instant::now() > until || child.try_wait().expect("a child").is_some() {
-                break false;
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        };
-        let _ = child.kill();
-        let _ = child.wait();
-        assert!(met, "it never came to `{sign}`");
-        // Whatever it had begun on a box holds the lock until it has noticed.
-        for rig in [&self.old, &self.new] {
-            wait(rig, "! pgrep -x rsync >/dev/null");
-        }
-    }
-
-    fn in_service(&self) {
-        answers(self.old.sandbox.ipv4());
-        assert_eq!(self.old.inside("docker exec shop-db cat /data/rows"), "first\n");
-        assert!(self.old.read("config/deploy.yml").contains(&self.old.sandbox.ipv4().to_string()));
-    }
 }
 
 #[test]
@@ -379,29 +209,37 @@ fn an_administrator_moves_what_is_named() {
     );
 }
 
-/// A client that asks all the time, and whether it was answered.
-struct Poll {
-    stop: std::sync::Arc<std::sync::atomic::AtomicBool>,
-    thread: std::thread::JoinHandle<Vec<bool>>,
-}
-
-impl Poll {
-    fn start(address: Ipv4Addr) -> Self {
-        let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-        let stopped = stop.clone();
-        let thread = std::thread::spawn(move || {
-            let mut answered = Vec::new();
-            while !stopped.load(std::sync::atomic::Ordering::Relaxed) {
-                answered.push(ask(address).is_ok_and(|text| text.contains("fine")));
-                std::thread::sleep(Duration::from_millis(250));
-            }
-            answered
-        });
-        Self { stop, thread }
-    }
-
-    fn end(self) -> Vec<bool> {
-        self.stop.store(true, std::sync::atomic::Ordering::Relaxed);
-        self.thread.join().expect("the client ends")
-    }
+#[test]
+#[ignore = "full tier: the only move with a deploy login, whose number differs on both boxes, with TLS files of one's own and \
+            certificates of kamal-proxy that belong to its own user"]
+fn what_belongs_to_the_deployer_belongs_to_it_there() {
+    let pair = Pair::up_for(Suite::Bookworm, Suite::Trixie, "deploy");
+    // The deployer has another number there.
+    pair.new.inside("useradd -m -u 1000 somebody");
+    pair.old.inside(
+        "cd /home/deploy/.kamal/proxy/apps-config && mkdir -p shop/tls shop/error_pages && echo cert >shop/tls/cert.pem && \
+         echo key >shop/tls/key.pem && echo sorry >shop/error_pages/502.html && chown -R deploy: shop && chmod 700 shop/tls && \
+         chmod 600 shop/tls/key.pem && cd \"$(docker volume inspect --format '{{.Mountpoint}}' kamal-proxy-config)\" && \
+         mkdir -p certs/shop.example.com && echo account >certs/acme_account+key && echo pair >certs/shop.example.com/pair && \
+         echo '{}' >kamal-proxy.state && chown -R 1000:1000 . && chmod 700 certs certs/shop.example.com && chmod 600 certs/acme_account+key",
+    );
+    let tls = "cd /home/deploy && stat -c '%U:%G %a %n' . .kamal .kamal/proxy .kamal/proxy/apps-config .kamal/proxy/apps-config/shop \
+               .kamal/proxy/apps-config/shop/tls .kamal/proxy/apps-config/shop/tls/* .kamal/proxy/apps-config/shop/error_pages/* \
+               shop-db shop-db/etc shop-db/etc/my.cnf; cat .kamal/proxy/apps-config/shop/tls/*; stat -c '%u:%g %a %n' shop-db/data shop-db/data/rows";
+    let certs = "cd \"$(docker volume inspect --format '{{.Mountpoint}}' kamal-proxy-config)\" && \
+                 find . ! -name kamal-proxy.state -printf '%U:%G %m %p\\n' | sort -k 3 && cat certs/acme_account+key";
+    let before = [pair.old.inside(tls), pair.old.inside(certs)];
+    assert!(before[0].contains("deploy:deploy 600 .kamal/proxy/apps-config/shop/tls/key.pem"), "{}", before[0]);
+    let moved = pair.migrate(&[]).exits(0);
+    println!("{}{}", moved.stdout, moved.stderr);
+    let number = |rig: &Rig| rig.inside("id -u deploy");
+    assert_ne!(number(&pair.old), number(&pair.new), "the numbers do not differ: nothing is shown");
+    assert_eq!([pair.new.inside(tls), pair.new.inside(certs)], before);
+    let state = "ls \"$(docker volume inspect --format '{{.Mountpoint}}' kamal-proxy-config)\"/kamal-proxy.state 2>/dev/null || true";
+    assert_eq!(pair.new.inside(state), "", "a state that points at the old box's containers came along");
+    answers(pair.new.sandbox.ipv4());
+    // Going back finds the old box's as they were.
+    pair.migrate(&["--abort"]).exits(0);
+    pair.in_service();
+    assert_eq!([pair.old.inside(tls), pair.old.inside(certs)], before);
 }
