@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::chain::{Kept, Move, Part, Stage, marked, with};
 use super::copy::COPY;
 use super::freight::{self, Candidates, Freight, Wishes};
-use super::side::{Side, Trouble};
+use super::side::{Side, Trouble, time};
 use super::{forward, freeze, survey, thaw};
 use crate::base::Exit;
 use crate::base::event::EventKind;
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// How long a deploy is waited for that a killed run may have left behind.
 const DEPLOY: Duration = Duration::from_secs(45);
 /// How long it is tried to be reached for the keys alone.
-const KEYS: Duration = Duration::from_secs(60);
+const KEYS: Duration = Duration::from_secs(120);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_secs(3);
 
@@ -80,6 +80,7 @@ pub(super) async fn keys(job: &Move, run: &Run, part: Part) {
     }
     // A host that reboots is there again soon; whoever has interrupted the run is not kept waiting for it.
     let until = Instant::now() + KEYS;
+    let mut told = false;
     loop {
         match Side::open(&job.old, run).await {
             Ok(mut old) => {
@@ -88,7 +89,21 @@ pub(super) async fn keys(job: &Move, run: &Run, part: Part) {
                 old.close().await;
                 return;
             }
-            Err(_) if Instant::now() < until && !run.stop.is_cancelled() => tokio::time::sleep(PAUSE).await,
+            Err(trouble) if Instant::now() < until && !run.stop.is_cancelled() => {
+                if !std::mem::replace(&mut told, true) {
+                    let text = format!(
+                        "{}: it is tried again for {} to take back the key that was lent to the new host; Ctrl-C leaves that to \
+                         the next run, and the key is of no use after ten minutes",
+                        trouble.failure.what,
+                        time(KEYS)
+                    );
+                    Teller::new(run, Some(&job.old.name)).tell(EventKind::Note { text }).await;
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(PAUSE) => {}
+                    () = run.stop.cancelled() => return,
+                }
+            }
             Err(_) => return,
         }
     }
