@@ -254,7 +254,10 @@ impl Both<'_> {
     /// From here on the old host stays stopped: first it is kept from going back by itself, then the new one may serve.
     async fn switching(&mut self) -> Result<(), Trouble> {
         self.lock().await?;
-        thaw::claim(self.old).await?;
+        // A run that deploys again finds the host kept from it.
+        if self.is_deploying().await?.is_none() {
+            thaw::claim(self.old).await?;
+        }
         self.mark(Stage::Switching).await
     }
 

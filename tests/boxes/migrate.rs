@@ -3,7 +3,7 @@
 
 use bedplate::sandbox::Suite;
 
-use super::moving::{Pair, Poll, answers};
+use super::moving::{Pair, Poll, answers, wait};
 use super::support::Rig;
 
 /// Everything about a tree that a copy must keep, by other means than the program's.
