@@ -6,6 +6,7 @@ use bedplate::base::event::Verdict;
 use bedplate::sandbox::Suite;
 
 use super::docker::Bench;
+use super::support::Rig;
 
 /// The file that stands behind a loop device of a box grows, as a provider's volume does.
 pub(super) fn grow(node: &str, mib: u64) {
@@ -168,4 +169,52 @@ fn storage_on_debian_12() {
 #[ignore = "full tier: ext4; the quick one shows xfs on Debian 13"]
 fn storage_on_debian_11() {
     storage(Suite::Bullseye, "ext4");
+}
+
+/// Makes a box believe in `mib` of memory, and in no swap but its own: others' boxes swap on the same kernel.
+fn pretends(rig: &Rig, mib: u64) {
+    rig.inside(&format!(
+        "mkdir -p /run/kernel && mount -t proc proc /run/kernel && \
+         sed 's/^MemTotal:.*/MemTotal: {} kB/' /run/kernel/meminfo >/run/meminfo && mount --bind /run/meminfo /proc/meminfo && \
+         for name in swapon swapoff; do printf '#!/bin/sh\\n/usr/sbin/%s \"$@\"\\nstatus=$?\\n\
+         grep -e Filename -e /swapfile- /run/kernel/swaps | grep -e Filename -e {own} >/run/swaps\\nexit $status\\n' $name >/usr/local/sbin/$name && \
+         chmod 755 /usr/local/sbin/$name; done && /usr/local/sbin/swapon --show && mount --bind /run/swaps /proc/swaps",
+        mib * 1024,
+        own = rig.sandbox.name()
+    ));
+}
+
+#[test]
+#[ignore = "full tier: the only one of a server that its provider makes larger: more memory, a larger volume, a reboot"]
+fn a_server_that_was_made_larger_is_filled_by_an_ordinary_apply() {
+    let mut rig = Rig::up(Suite::Bookworm);
+    let node = rig.sandbox.attach_disk(400, Some("scsi-0HC_Volume_larger")).expect("a disk");
+    let volumes =
+        "volumes=[{ device = \"/dev/disk/by-id/scsi-0HC_Volume_larger\", path = \"/mnt/data\", filesystem = \"xfs\" }]";
+    let words = ["--set", volumes, "--set", "swap_size=auto", "--tags", "swap,volumes"];
+    let swap = format!("stat -c %s /swapfile-{}", rig.sandbox.name());
+    let sizes = |rig: &Rig| {
+        let size = |line: &str| rig.inside(line).trim().parse::<u64>().expect("a number");
+        [size(&swap), size("stat -f -c %b /mnt/data")]
+    };
+
+    pretends(&rig, 512);
+    rig.run("apply", &words).exits(0);
+    rig.run("check", &words).exits(0);
+    let small = sizes(&rig);
+    rig.inside("echo kept >/mnt/data/row");
+
+    grow(&node, 700);
+    rig.reboot();
+    pretends(&rig, 2048);
+    let check = rig.run("check", &words).exits(2);
+    for change in ["~ swap file", "~ volume at /mnt/data"] {
+        assert!(check.stdout.contains(change), "`{change}` is not in\n{}", check.stdout);
+    }
+    assert!(check.stdout.contains("2 to change"), "{}", check.stdout);
+    rig.run("apply", &words).exits(0);
+    rig.run("check", &words).exits(0);
+    let large = sizes(&rig);
+    assert!(large[0] > small[0] && large[1] > small[1] * 3 / 2, "{small:?} {large:?}");
+    assert_eq!(rig.inside("cat /mnt/data/row"), "kept\n");
 }
