@@ -58,7 +58,7 @@ impl Both<'_> {
     /// one has everything, and perhaps more. `None` where this is not so.
     pub(super) async fn is_deploying(&mut self) -> Result<Option<Freight>, Trouble> {
         let ours = self.old.connection.login().host_key_fingerprint.clone();
-        if self.marked().await? != Some((ours, Stage::Switching)) || freeze::state(self.old).await?.0.is_empty() {
+        if self.marked().await? != Some((ours, Stage::Switching)) || !freeze::has_begun(self.old).await? {
             return Ok(None);
         }
         let user = &self.job.user;
