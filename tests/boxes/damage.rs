@@ -249,6 +249,7 @@ const FOREIGN: &[Kind] = &[
             "sed -i '1iX11Forwarding yes' /etc/ssh/sshd_config && systemctl reload ssh",
             "sed -i '/^Include/d' /etc/ssh/sshd_config",
             "echo ClientAliveInterval 77 >/etc/ssh/sshd_config.d/70-own.conf",
+            "printf 'Match User deploy\\n\\tPasswordAuthentication yes\\n' >/etc/ssh/sshd_config.d/80-own.conf && systemctl reload ssh",
         ],
     ),
     (&["time zone"], &["ln -sf /usr/share/zoneinfo/Asia/Tokyo /etc/localtime"]),
