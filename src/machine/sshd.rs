@@ -428,6 +428,30 @@ mod tests {
     }
 
     #[test]
+    fn logins_are_asked_for_one_by_one_wherever_they_may_differ() {
+        use crate::machine::testing::run;
+        use crate::shell::{Batch, Mode};
+
+        let folder = tempfile::tempdir().unwrap();
+        let uniform = |text: &str| {
+            let path = folder.path().join("sshd_config");
+            std::fs::write(&path, text).unwrap();
+            let call = Call::new(&SSHD, "sshd_is_uniform").arg("/nowhere").arg(path.to_str().unwrap());
+            run(&Batch::new(Mode::Probe, vec![call]))[0].0 == 0
+        };
+        let same = ["", "Port 22\n #Match User a\nInclude /etc/ssh/sshd_config.d/*.conf\n  # include x\nUsePAM yes"];
+        let others = [
+            "Port 22\n\tMatch User deploy\n",
+            "match=all",
+            "\"Match\" user a",
+            "Include /etc/ssh/more/*.conf\n",
+            "Include /etc/ssh/sshd_config.d/*.conf /etc/ssh/x\n",
+        ];
+        assert!(same.into_iter().all(uniform));
+        assert_eq!(others.into_iter().find(|text| uniform(text)), None);
+    }
+
+    #[test]
     fn reads_logins() {
         let body = b"0\0port 2222\nlistenaddress [::]:2222\nlistenaddress 0.0.0.0:2222\nhostkey a\nhostkey b\n\
             passwordauthentication no\nsubsystem sftp /x y\0\0=\x001\0line 2: Bad option\0\x000016\n\0";

@@ -80,9 +80,9 @@ sshd_probe() {
 	fi
 }
 
-# sshd_is_uniform: no file has a `Match`, and none reads others than the usual ones: then every login meets the same.
+# sshd_is_uniform FILE...: none has a `Match`, and none reads others than the usual ones: then every login meets the same.
 sshd_is_uniform() {
-	for sshd_path in /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf; do
+	for sshd_path in "$@"; do
 		[ -r "$sshd_path" ] || continue
 		while read -r sshd_line || [ -n "$sshd_line" ]; do
 			case $sshd_line in
@@ -104,7 +104,7 @@ sshd_probe_logins() {
 	for sshd_user in "$@"; do
 		[ -n "$sshd_user" ] && [ "$sshd_user" = "$sshd_first" ] && bp_field '=' && continue
 		[ -n "$sshd_user" ] || sshd_first=$sshd_login
-		if [ "$sshd_status" = '' ] || ! sshd_is_uniform; then
+		if [ "$sshd_status" = '' ] || ! sshd_is_uniform /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf; then
 			sshd_status=0
 			sshd_text=$(sshd_ask "${sshd_user:-$sshd_login}") || sshd_status=1
 		fi
