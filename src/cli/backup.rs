@@ -11,6 +11,7 @@ use crate::migrate::backup::make;
 
 /// Runs the command.
 pub(super) fn run(command: &Backup, output: &Output) -> Result<Exit, Failed> {
+    super::no_script(&command.selection, "backup")?;
     super::runtime()?.block_on(async {
         let asked = ready::asked(&command.selection).await?;
         prepare::warn(&asked.warnings);

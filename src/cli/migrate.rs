@@ -27,6 +27,7 @@ const WELL_WITHIN: Duration = Duration::from_secs(90);
 
 /// Runs the command. Gives the number that the process ends with.
 pub(super) fn run(command: &Migrate, output: &Output) -> Result<u8, Failed> {
+    super::no_script(&command.selection, "migrate")?;
     super::runtime()?.block_on(async {
         let moving = Moving::read(command, output).await?;
         if command.abort {

@@ -176,6 +176,17 @@ fn sentence(text: &str) {
     note(&if terminal.notes { report::prose(text, paper.width) } else { text.to_owned() });
 }
 
+/// Errors: `--show-script` with a command that decides on the way what it sends next.
+fn no_script(selection: &arguments::Selection, command: &str) -> Result<(), Failed> {
+    if !selection.show_script {
+        return Ok(());
+    }
+    let help = format!(
+        "`bedplate {command} … --dry-run` tells what it would do; `bedplate apply … --show-script` shows a host's scripts"
+    );
+    Err(Failed::input(format!("`{command}` has no script that could be shown beforehand")).help(&help))
+}
+
 /// Mistakes as they are drawn on this process's terminal.
 fn drawn(found: &Diagnostics) -> String {
     let paper = report::Terminal::here().style(&report::Settings::default()).notes;

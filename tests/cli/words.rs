@@ -15,11 +15,20 @@ fn a_mistyped_command_is_bad_input() {
 #[test]
 fn help_and_version_are_no_mistakes() {
     let desk = Desk::new();
-    for verb in ["check", "apply", "facts", "ready", "init", "sandbox", "demo", "replay"] {
+    let verbs = ["check", "apply", "facts", "ready", "handoff", "migrate", "backup", "restore", "undo", "history"];
+    for verb in verbs.into_iter().chain(["explain", "init", "generate", "sandbox", "demo", "replay"]) {
         let help = desk.run(&[verb, "--help"]).exits(0);
         assert!(help.stdout.contains("Usage:") && help.stderr.is_empty(), "{verb}: {}", help.stderr);
     }
     assert_eq!(desk.run(&["--version"]).exits(0).stdout, format!("bedplate {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_script_is_never_asked_for_in_vain() {
+    for words in [["migrate", "root@127.0.0.1", "--to", "root@127.0.0.2"], ["backup", "root@127.0.0.1", "--to", "."]] {
+        let ran = Desk::new().run(&[&words[..], &["--show-script"]].concat()).exits(4);
+        ran.complains("has no script").complains("--dry-run");
+    }
 }
 
 #[test]
