@@ -387,6 +387,12 @@ pub fn taken(old: &Survey, candidates: Candidates, found: &[Found]) -> Freight {
                 "{real} is a database of SQLite, which keeps more beside it: name the folder that it is in"
             )),
             Sort::Folder | Sort::File | Sort::Database => {
+                if real.contains('\u{fffd}') {
+                    freight
+                        .wrong
+                        .push(format!("{real} has a name that is no UTF-8: rename it, or leave it out with `--skip`"));
+                    continue;
+                }
                 if real.contains('\n') {
                     let name = real.replace('\n', "\\n");
                     freight

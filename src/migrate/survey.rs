@@ -227,7 +227,8 @@ fn found(fields: &mut Fields<'_>) -> Result<Found, BadAnswer> {
         "other" => Sort::Other,
         _ => Sort::Absent,
     };
-    let (real, empty) = (fields.text()?.to_owned(), fields.flag()?);
+    // A name that is no UTF-8 is seen for one by whoever wants to use it.
+    let (real, empty) = (String::from_utf8_lossy(fields.bytes()?).into_owned(), fields.flag()?);
     let mut number = || fields.text().map(|text| text.parse().unwrap_or(0));
     Ok(Found { sort, real, empty, used: number()?, bytes: number()?, inodes: number()? })
 }

@@ -19,8 +19,9 @@ pub(super) const HARD: &str = "mkdir -p many \"odd 'name' é\" && \
 
 /// Everything about a tree that must come back, by other means than the program's.
 pub(super) fn shown(rig: &Rig, folder: &str) -> Vec<String> {
+    let folder = shlex::try_quote(folder).expect("a name without a NUL");
     let line = format!(
-        "set -e; cd '{folder}'; find . ! -type d -printf '%p %y %m %U %G %s %n %l %T@\\n' | sort; find . -type d -printf '%p %m %U %G\\n' | sort; \
+        "set -e; cd -- {folder}; find . ! -type d -printf '%p %y %m %U %G %s %n %l %T@\\n' | sort; find . -type d -printf '%p %m %U %G\\n' | sort; \
          find . -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum; find . -print0 | sort -z >/run/names; \
          xargs -0 getfattr -h -d -m 'user.*' </run/names 2>/dev/null || true; xargs -0 getfacl -n </run/names 2>/dev/null || true; \
          du -s -B 1M sparse 2>/dev/null | cut -f 1"

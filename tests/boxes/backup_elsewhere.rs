@@ -1,9 +1,13 @@
-//! Backups that are put back elsewhere: on another box, by a login that is not root's, with a database that dumps itself.
+//! Backups that are put back elsewhere, by a login that is not root's, of names that no shell likes, with a database that
+//! dumps itself.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
 
 use bedplate::sandbox::Suite;
 
 use super::backup::{HARD, backups, is_as, ran, restore, said, shown};
-use super::support::Rig;
+use super::support::{Ran, Rig};
 
 const VOLUMES: &str = "/var/lib/docker/volumes";
 /// What Docker itself says of the volumes.
@@ -99,4 +103,124 @@ fn a_login_with_sudo_may_do_both() {
     rig.inside("echo mine >/srv/shop/mine");
     restore(&rig, &backups(&rig)[0], &ann, &["--overwrite", "--remove-old"]).exits(0);
     is_as(&rig, "/srv/shop", &before);
+}
+
+#[test]
+#[ignore = "full tier: the only trees with names that a shell, tar or find could take for something else, and the only tree in a tree"]
+fn any_name_comes_back() {
+    let rig = with_docker(Suite::Bookworm);
+    let folders = ["/srv/-rf [a]*?", "/srv/ around ", "/srv/back\\slash $(touch x) \"'`é", "/srv/outer"];
+    let quoted = folders.map(|folder| shlex::try_quote(folder).expect("no NUL").into_owned());
+    rig.inside(&format!(
+        "apt-get install -y sqlite3 busybox-static >/dev/null 2>&1; mkdir -p -- {0} && cd -- {1} && {HARD} && mkdir .bedplate-before-1 && \
+         echo x >.bedplate-before-1/x && mkdir '/srv/ around /what?' && sqlite3 '/srv/ around /what?/base' 'create table t (n); insert into t values (7)' && cd -- {2} && echo x >-x && \
+         mkdir -p '/srv/outer/b[1] *' && echo inner >'/srv/outer/b[1] */inner' && \
+         docker volume create --opt type=none --opt o=bind --opt 'device=/srv/outer/b[1] *' inner && \
+         d=$(mktemp -d) && mkdir $d/bin && cp /bin/busybox $d/bin/sleep && tar -C $d -c . | docker import - nap && rm -r $d && \
+         docker run --detach --name odd --volume {1}:/x nap sleep 9999 && docker run --detach --name within --volume inner:/x nap sleep 9999",
+        quoted.join(" "),
+        quoted[0],
+        quoted[2]
+    ));
+    std::fs::create_dir(rig.path("backups")).expect("a folder");
+    let address = rig.address();
+    let mut words = vec!["backup", &address, "-F", "ssh_config", "--to", "backups"];
+    for folder in &folders {
+        words.extend(["--also", folder]);
+    }
+    let made = ran(&rig, &words).exits(0);
+    println!("{}", said(&made));
+    assert!(said(&made).contains("SQLite finds 1 database whole"), "{}", said(&made));
+    // What an earlier restore has kept does not come along.
+    rig.inside(&format!("rm -r -- {}/.bedplate-before-1", quoted[0]));
+    let before = folders.map(|folder| shown(&rig, folder));
+    rig.inside(&format!("echo mine >{}/mine && echo mine >'/srv/outer/b[1] */mine'", quoted[0]));
+    let put = restore(&rig, &backups(&rig)[0], &address, &["--overwrite", "--remove-old"]).exits(0);
+    println!("{}", said(&put));
+    assert!(said(&put).contains("volume inner comes with /srv/outer"), "{}", said(&put));
+    assert!(said(&put).contains("stopped 2 containers"), "{}", said(&put));
+    let there = || {
+        // SQLite's own copy of a database has the same rows, not the same bytes.
+        for (folder, before) in folders.iter().zip(&before).filter(|(folder, _)| !folder.contains("around")) {
+            is_as(&rig, folder, before);
+        }
+        assert_eq!(rig.inside("sqlite3 '/srv/ around /what?/base' 'select n from t'"), "7\n");
+    };
+    there();
+    assert_eq!(rig.inside("docker inspect -f '{{.State.Running}}' odd within"), "true\ntrue\n");
+    assert_eq!(rig.inside("docker run --rm --volume inner:/x nap sleep 0; cat '/srv/outer/b[1] */inner'"), "inner\n");
+    rig.inside("docker rm -f odd within && docker volume rm inner && rm -rf /srv/* /srv/' '*");
+    restore(&rig, &backups(&rig)[0], &address, &[]).exits(0);
+    there();
+    assert_eq!(rig.inside("docker volume inspect -f '{{.Options.device}}' inner"), "/srv/outer/b[1] *\n");
+    assert_eq!(rig.inside("ls -A /srv | grep bedplate || true; ls /root/x 2>/dev/null || true"), "");
+
+    // What can not be said to a host is refused in plain words.
+    rig.inside("mkdir \"$(printf '/srv/line\\nbreak')\" \"$(printf '/srv/r\\351sum')\" && ln -s \"$(printf '/srv/r\\351sum')\" /srv/link");
+    let base = ["backup", address.as_str(), "-F", "ssh_config", "--to", "backups"];
+    for (name, words) in
+        [("/srv/line\nbreak", "/srv/line\\nbreak has a line break in its name"), ("/srv/link", "is no UTF-8")]
+    {
+        let refused = ran(&rig, &[&base[..], &["--also", name]].concat()).exits(4);
+        assert!(said(&refused).replace("\n         ", " ").contains(words), "{}", said(&refused));
+    }
+    let mut command = rig.command(&base);
+    let odd =
+        command.arg("--also").arg(OsString::from_vec(b"/srv/r\xe9sum".to_vec())).output().expect("the program runs");
+    let refused = Ran::of(&odd).exits(4);
+    assert!(said(&refused).contains("UTF-8"), "{}", said(&refused));
+    assert_eq!(backups(&rig).len(), 1);
+}
+
+#[test]
+#[ignore = "full tier: the only dump of a database server, PostgreSQL of the distribution, with a writer all along"]
+fn a_dump_of_postgresql_is_whole() {
+    let rig = Rig::up(Suite::Bookworm);
+    rig.inside("(apt-get update && apt-get install -y --no-install-recommends postgresql) >/dev/null 2>&1");
+    let as_postgres = "cd / && runuser -u postgres --";
+    rig.inside(&format!(
+        "{as_postgres} createdb shop && {as_postgres} psql -q shop -c 'create table rows (n serial primary key); \
+         create table big as select n, md5(n::text) as sum from generate_series(1, 100000) as n; create index on big (sum)' && \
+         printf 'while :; do runuser -u postgres -- psql -qAtc \"insert into rows default values returning n\" shop; done\n' >/root/writer && \
+         systemd-run -q --unit=writer --property=StandardOutput=append:/root/acknowledged --working-directory=/ sh /root/writer"
+    ));
+    let acknowledged = || rig.inside("cat /root/acknowledged").lines().count();
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while acknowledged() < 20 {
+        assert!(std::time::Instant::now() < until, "the writer does not write");
+    }
+    std::fs::create_dir(rig.path("backups")).expect("a folder");
+    let address = rig.address();
+    let backup = |dump: &str, more: &[&str]| {
+        let words = ["backup", &address, "-F", "ssh_config", "--to", "backups", "--also", "/srv/dump", "--dump", dump];
+        ran(&rig, &[&words[..], more].concat())
+    };
+    // A dump that fails leaves no backup without one.
+    let failed = backup("mkdir /srv/dump && echo no such server >&2 && exit 3", &[]).exits(1);
+    assert!(
+        said(&failed).contains("running your dump command") && said(&failed).contains("no such server"),
+        "{}",
+        said(&failed)
+    );
+    assert_eq!(backups(&rig), Vec::<String>::new());
+    rig.inside("rmdir /srv/dump");
+    let dump = "mkdir -p -m 0700 /srv/dump && cd / && runuser -u postgres -- pg_dump --format=custom shop >/srv/dump/new && mv /srv/dump/new /srv/dump/shop";
+    for more in [&[][..], &["--stop"]] {
+        let before: Vec<String> = rig.inside("cat /root/acknowledged").lines().map(str::to_owned).collect();
+        let made = backup(dump, more).exits(0);
+        println!("{}", said(&made));
+        assert!(acknowledged() > before.len(), "the writer did not write meanwhile");
+        let big = "select count(*), md5(string_agg(sum, '' order by n)) from big";
+        let sum = rig.inside(&format!("{as_postgres} psql -At shop -c \"{big}\""));
+        // The server is lost, and what is in the archive makes another one.
+        rig.inside("rm -rf /srv/dump");
+        restore(&rig, backups(&rig).last().expect("a backup"), &address, &[]).exits(0);
+        rig.inside(&format!(
+            "{as_postgres} dropdb --if-exists other && {as_postgres} createdb other && {as_postgres} pg_restore --exit-on-error --dbname other </srv/dump/shop"
+        ));
+        assert_eq!(rig.inside(&format!("{as_postgres} psql -At other -c \"{big}\"")), sum);
+        let rows = rig.inside(&format!("{as_postgres} psql -At other -c 'select n from rows'"));
+        let rows: Vec<&str> = rows.lines().collect();
+        assert!(before.iter().all(|row| rows.contains(&row.as_str())), "acknowledged {before:?}, there {rows:?}");
+    }
 }

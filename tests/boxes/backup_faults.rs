@@ -200,4 +200,9 @@ fn a_disk_that_fills_costs_nothing_that_was_there() {
         is_tidy(&rig);
         rig.inside(&format!("umount {mounted}"));
     }
+    // A file system that was just made holds nothing of anybody's.
+    rig.inside(&format!("mkfs.ext4 -q -F {disk} && mount {disk} {SHOP} && [ -d {SHOP}/lost+found ]"));
+    restore(&rig, &whole, &address, &[]).exits(0);
+    rig.inside(&format!("rmdir {SHOP}/lost+found && umount {SHOP} && mount {disk} {SHOP}"));
+    is_as(&rig, SHOP, &before);
 }
