@@ -151,7 +151,7 @@ restore_swap_now() {
 	restore_all=$#
 	while [ "$restore_done" -lt "$restore_all" ]; do
 		if ! restore_one "$1" "$2" "$3" "$4"; then
-			restore_take_back "$@"
+			restore_take_back "$@" || exit 1
 			bp_fail 'nothing is restored: what was exchanged has been put back'
 		fi
 		set -- "$@" "$1" "$2" "$3" "$4"
@@ -169,12 +169,15 @@ restore_swap_now() {
 }
 
 # restore_take_back ( TARGET STAGE HOW NAME )...: puts back what was there; those that were not exchanged stay as they are.
+# What can not be put back stays written down: nothing is removed until it is.
 restore_take_back() {
+	restore_bad=''
 	while [ "$#" -ge 4 ]; do
-		restore_back "$1" "$2" "$3" "$4"
+		restore_back "$1" "$2" "$3" "$4" || restore_bad="$restore_bad $1"
 		shift 4
 	done
 	sync
+	[ -z "$restore_bad" ] || bp_fail "can not be put back:$restore_bad: what was there is beside or in it, under a name with .bedplate-before-$restore_time: see why (a full disk, a file system that is not mounted), and run again"
 	rm -f -- "$restore_journal"
 }
 
@@ -198,7 +201,7 @@ restore_settle() {
 	done <"$restore_journal"
 	restore_time=$1
 	shift
-	restore_take_back "$@"
+	restore_take_back "$@" || exit 1
 	printf '%s\n' 'an exchange of data was cut off in the middle: all of it has been put back as it was before'
 }
 
@@ -246,9 +249,8 @@ restore_back() {
 		[ ! -e "$2/moved" ] || find "$1" -mindepth 1 -maxdepth 1 ! -name '.bedplate-*' ! -name lost+found -exec mv -n -t "$2/tree" -- '{}' + || return 1
 		# From here on what is there is old.
 		rm -f -- "$2/moved"
-		find "$restore_keep" -mindepth 1 -maxdepth 1 -exec mv -n -t "$1" -- '{}' +
-		chown --reference="$restore_keep" -- "$1" && chmod --reference="$restore_keep" -- "$1"
-		rmdir -- "$restore_keep"
+		find "$restore_keep" -mindepth 1 -maxdepth 1 -exec mv -n -t "$1" -- '{}' + || return 1
+		chown --reference="$restore_keep" -- "$1" && chmod --reference="$restore_keep" -- "$1" && rmdir -- "$restore_keep"
 		return
 	fi
 	if [ -e "$2/moved" ] && [ ! -e "$2/tree${4:+/$4}" ] && [ -e "$1" ]; then
@@ -256,14 +258,14 @@ restore_back() {
 	fi
 	for restore_end in '' -wal -shm -journal; do
 		if [ -e "$restore_keep$restore_end" ] || [ -h "$restore_keep$restore_end" ]; then
-			mv -T -- "$restore_keep$restore_end" "$1$restore_end"
+			mv -T -- "$restore_keep$restore_end" "$1$restore_end" || return 1
 		fi
 	done
 }
 
 # restore_sweep: takes away what was staged, also by a run that was cut off.
 restore_sweep() {
-	restore_settle
+	restore_settle || exit 1
 	[ -e /var/lib/bedplate/restoring ] || return 0
 	while IFS= read -r restore_folder; do
 		restore_clean "$restore_folder"

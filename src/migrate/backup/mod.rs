@@ -86,7 +86,8 @@ async fn took_back(trouble: Trouble, target: &Target, run: &Run, means: &Means, 
             },
             false => Ok(()),
         };
-        if staged {
+        // What is staged there may be another run's by now; if it can not be told, the next run takes it away.
+        if staged && side.lock(run).await.is_ok() {
             let _ = host::sweep(&mut side).await;
         }
         side.close().await;

@@ -142,6 +142,28 @@ fn an_exchange_that_the_host_goes_down_in_is_taken_back_whole() {
 }
 
 #[test]
+fn what_can_not_be_put_back_is_not_swept_away() {
+    let all = staged();
+    let before = files(all.path());
+    let at = |path: &str| all.path().join(path);
+    // It went down behind the first exchange, and the place of what was there is taken by something else meanwhile.
+    let (good, said) = run(all.path(), &going_down(all.path(), 2));
+    assert!(!good && at("one.bedplate-before-T/old").exists() && !at("one").exists(), "{said}");
+    write(&at("one/other"), "other");
+    write(&at("state/restoring"), &format!("{}\n", at(".bedplate-restore-1").display()));
+    let (good, said) = run(all.path(), "restore_sweep");
+    assert!(!good && said.contains("can not be put back") && said.contains("/one"), "{said}");
+    assert!(at("state/exchange").exists() && at(".bedplate-restore-1/tree/new").exists());
+    fs::remove_dir_all(at("one")).unwrap();
+    let (good, said) = run(all.path(), "restore_sweep");
+    assert!(good && said.contains("put back as it was before"), "{said}");
+    assert!(!at(".bedplate-restore-1").exists() && !at("state/exchange").exists());
+    let now = files(all.path());
+    let kept = |line: &&String| !line.contains(".bedplate-restore") && !line.starts_with("./state/");
+    assert_eq!(now.iter().filter(kept).collect::<Vec<_>>(), before.iter().filter(kept).collect::<Vec<_>>());
+}
+
+#[test]
 fn an_empty_folder_is_not_kept() {
     let all = staged();
     fs::remove_file(all.path().join("one/old")).unwrap();
