@@ -30,6 +30,7 @@ fn a_backup_of_one_box_comes_whole_to_another() {
          cd {VOLUMES}/shop_storage/_data && {HARD} && chown 1000:1000 . && chmod 2775 . && echo x >'/srv/the bound/x' && chown -R 33:44 '/srv/the bound' && \
          cd ../../kamal-proxy-config/_data && mkdir -p certs/acme && echo key >certs/acme/key && echo state >kamal-proxy.state && \
          chown -R 1000:1000 . && chmod 0700 certs && chmod 0600 certs/acme/key && chmod 0750 . && \
+         mkdir -p /mnt/real && echo x >/mnt/real/x && ln -s /mnt/real /srv/link && \
          mkdir -p /root/.kamal/proxy/apps-config/shop/tls && cd /root/.kamal/proxy/apps-config && echo pem >shop/tls/key.pem && \
          chmod 0640 shop/tls/key.pem && chown -R 1000:1000 shop && chmod 0700 shop/tls && \
          tar -c -T /dev/null | docker import - nothing && \
@@ -42,7 +43,7 @@ fn a_backup_of_one_box_comes_whole_to_another() {
     let (options, proxy_s) = (old.inside(OPTIONS), format!("stat -c '%u:%g %a' {VOLUMES}/kamal-proxy-config/_data"));
     let address = old.address();
     std::fs::create_dir(old.path("backups")).expect("a folder");
-    let made = ran(&old, &["backup", &address, "-F", "ssh_config", "--to", "backups"]).exits(0);
+    let made = ran(&old, &["backup", &address, "-F", "ssh_config", "--to", "backups", "--also", "/srv/link"]).exits(0);
     println!("{}", said(&made));
     let backup = old.path(&format!("backups/{}", backups(&old)[0])).display().to_string();
 
@@ -54,6 +55,9 @@ fn a_backup_of_one_box_comes_whole_to_another() {
     let put = ran(&new, &words).exits(0);
     println!("{}", said(&put));
     assert!(said(&put).contains("the backup is of another host"), "{}", said(&put));
+    // A link is no tree: where it led is told.
+    assert!(said(&put).contains("/srv/link led to /mnt/real when"), "{}", said(&put));
+    assert_eq!(new.inside("cat /mnt/real/x"), "x\n");
     for (folder, before) in folders.iter().zip(&before) {
         is_as(&new, folder, before);
     }
@@ -154,6 +158,12 @@ fn any_name_comes_back() {
     there();
     assert_eq!(rig.inside("docker volume inspect -f '{{.Options.device}}' inner"), "/srv/outer/b[1] *\n");
     assert_eq!(rig.inside("ls -A /srv | grep bedplate || true; ls /root/x 2>/dev/null || true"), "");
+
+    // What is mounted below a tree would go away with what was there.
+    rig.inside("mkdir /srv/outer/m && mount -t tmpfs none /srv/outer/m && echo x >/srv/outer/m/x");
+    let below = restore(&rig, &backups(&rig)[0], &address, &["--overwrite", "--only", "/srv/outer"]).exits(1);
+    assert!(said(&below).contains("a file system is mounted below"), "{}", said(&below));
+    rig.inside("cat /srv/outer/m/x && umount /srv/outer/m && rmdir /srv/outer/m");
 
     // What can not be said to a host is refused in plain words.
     rig.inside("mkdir \"$(printf '/srv/line\\nbreak')\" \"$(printf '/srv/r\\351sum')\" && ln -s \"$(printf '/srv/r\\351sum')\" /srv/link");

@@ -77,7 +77,7 @@ async fn work(job: &Backup, run: &Run, undone: &Mutex<Undone>) -> Result<Exit, T
         })?,
     };
     let mut side = Side::open(&job.host, run).await?;
-    let mut making = Making { job, run, undone, side: &mut side };
+    let mut making = Making { job, run, undone, side: &mut side, links: Vec::new() };
     let exit = making.all(room).await?;
     side.close().await;
     Ok(exit)
@@ -88,6 +88,8 @@ struct Making<'a> {
     run: &'a Run,
     undone: &'a Mutex<Undone>,
     side: &'a mut Side,
+    /// Names that are links, and where they lead.
+    links: Vec<(String, String)>,
 }
 
 impl Making<'_> {
@@ -165,7 +167,11 @@ impl Making<'_> {
         // A database by itself is taken by SQLite's own means, with all that belongs to it.
         let databases = found.iter_mut().filter(|found| found.sort == survey::Sort::Database);
         databases.for_each(|found| found.sort = survey::Sort::File);
+        let paths = candidates.found.iter().zip(&found).filter(|(named, _)| matches!(named.to, To::Path(_)));
+        let named = paths.map(|(named, found)| (named.from.clone(), found.real.clone()));
+        self.links = named.filter(|(name, real)| name != real).collect();
         let freight = freight::taken(seen, candidates, &found);
+        self.links.retain(|(_, real)| freight.roots.iter().any(|root| root.from == *real));
         if !freight.wrong.is_empty() {
             let help = "look at what is named with `--also`; what can not be taken is left out with `--skip`";
             return refused(freight.wrong.join("; "), help);
@@ -200,6 +206,7 @@ impl Making<'_> {
         let key = &self.side.connection.login().host_key_fingerprint;
         let mut manifest = Manifest::new(name, key, &job.taken.0, job.stop, &self.run.version);
         manifest.left = freight.left.iter().map(|left| format!("{}: {}", left.what, left.why)).collect();
+        manifest.links.clone_from(&self.links);
         let line = host::line(self.side, self.run).await?;
         let result = self.trees(freight, &line, &filling, &mut manifest).await;
         line.close().await;

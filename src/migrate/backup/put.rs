@@ -17,6 +17,7 @@ use crate::migrate::side::{Side, Trouble, time};
 use crate::migrate::survey::{self, Sort, Survey};
 use crate::migrate::{Means, freeze};
 use crate::shell::frame::{BadAnswer, Fields};
+use crate::shell::quote;
 use crate::ssh::{Connection, Target};
 
 /// What a restore is about.
@@ -223,6 +224,7 @@ impl<'a> Putting<'a> {
                 );
             }
         }
+        self.tell_links().await?;
         let key = &self.side.connection.login().host_key_fingerprint;
         if *key != self.manifest.host_key {
             self.side.note(format!("the backup is of another host: {}", self.manifest.host)).await;
@@ -232,6 +234,23 @@ impl<'a> Putting<'a> {
             self.side.note(format!("restores {} to {path}: {}{there}", tree.what, size(tree.bytes))).await;
             for name in tree.in_use.iter().take(4) {
                 self.side.note(format!("{}: was in use when it was taken: {name}", tree.what)).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells of names that led to the trees on the other host, and lead nowhere here: an app may come by them.
+    async fn tell_links(&mut self) -> Result<(), Trouble> {
+        let ours = |real: &String| self.trees.iter().any(|tree| tree.path == *real);
+        let links: Vec<&(String, String)> = self.manifest.links.iter().filter(|(_, real)| ours(real)).collect();
+        let names: Vec<String> = links.iter().map(|(name, _)| name.clone()).collect();
+        let found = survey::paths(self.side, &names).await?;
+        for ((name, real), found) in links.into_iter().zip(found) {
+            if found.real != *real {
+                let [to, from] = [real, name].map(|path| quote(path).unwrap_or_else(|_| path.clone()));
+                let text =
+                    format!("{name} led to {real} when the backup was made, and does not here: `ln -s {to} {from}`");
+                self.side.note(text).await;
             }
         }
         Ok(())

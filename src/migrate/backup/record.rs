@@ -38,6 +38,9 @@ pub struct Manifest {
     pub trees: Vec<Saved>,
     /// What was left on the host, and why.
     pub left: Vec<String>,
+    /// Names by which trees were known that are links, and where these led; the links themselves are in no archive.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<(String, String)>,
 }
 
 /// A tree of a backup.
@@ -149,6 +152,7 @@ impl Manifest {
             stopped,
             trees: Vec::new(),
             left: Vec::new(),
+            links: Vec::new(),
         }
     }
 

@@ -164,6 +164,20 @@ fn what_can_not_be_put_back_is_not_swept_away() {
 }
 
 #[test]
+fn an_exchange_that_goes_on_is_waited_for() {
+    let all = tempfile::tempdir().unwrap();
+    let sleeps = |most: usize| {
+        let line = format!(
+            ": >state/exchange; n=0; sleep() {{ n=$((n + 1)); [ $n -lt {most} ] || rm -f state/exchange; }}; restore_wait && echo $n"
+        );
+        run(all.path(), &line)
+    };
+    assert_eq!(sleeps(5), (true, "5\n".to_owned()));
+    let (good, said) = sleeps(601);
+    assert!(!good && said.contains("still being exchanged"), "{said}");
+}
+
+#[test]
 fn an_empty_folder_is_not_kept() {
     let all = staged();
     fs::remove_file(all.path().join("one/old")).unwrap();
