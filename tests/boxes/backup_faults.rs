@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bedplate::sandbox::{Direction, Fault, Relay, Suite};
 
-use super::backup::{HARD, backups, is_as, ran, restore, said, shown, spawned};
+use super::backup::{HARD, backups, is_as, killed_when, ran, restore, said, shown, spawned};
 use super::support::{Ran, Rig};
 
 const SHOP: &str = "/srv/shop";
@@ -87,6 +87,37 @@ fn a_link_that_is_lost_leaves_nothing_half_done() {
     restore(&rig, &whole, "far", &["--overwrite", "--remove-old"]).exits(0);
     is_as(&rig, SHOP, &before);
     is_tidy(&rig);
+}
+
+#[test]
+#[ignore = "full tier: the only host that goes down in the middle of an exchange of data"]
+fn a_host_that_goes_down_in_an_exchange_has_its_data_back() {
+    let mut rig = up();
+    rig.inside("mkdir /srv/two && echo two >/srv/two/x && chown 9:9 /srv/two");
+    let (address, both) = (rig.address(), format!("{SHOP},/srv/two"));
+    let words = ["backup", &address, "-F", "ssh_config", "--to", "backups", "--also", &both];
+    ran(&rig, &words).exits(0);
+    let whole = backups(&rig).remove(0);
+    rig.inside(&format!("echo mine >{SHOP}/mine && echo mine >/srv/two/mine"));
+    let mine = [SHOP, "/srv/two"].map(|folder| shown(&rig, folder));
+    // The first tree is the backup's by then, the second is on its way.
+    rig.inside(
+        "printf '#!/bin/sh\\ncase \"$*\" in */two\\ */two.bedplate-before-*) : >/run/half; exec sleep 9999 ;; esac\\nexec /usr/bin/mv \"$@\"\\n' \
+         >/usr/local/sbin/mv && chmod 0755 /usr/local/sbin/mv",
+    );
+    let from = format!("backups/{whole}");
+    let put = ["restore", &from, "--to", &address, "-F", "ssh_config", "--overwrite"];
+    killed_when(&rig, spawned(&rig, &put), "test -e /run/half");
+    rig.inside(&format!("rm /usr/local/sbin/mv && [ ! -e {SHOP}/mine ] && [ -e /srv/two/mine ] && sync"));
+    rig.sandbox.power_cut().expect("the box comes back");
+    let again = ran(&rig, &["backup", &address, "-F", "ssh_config", "--start"]).exits(0);
+    assert!(said(&again).contains("an exchange of data was cut off in the middle"), "{}", said(&again));
+    for (folder, mine) in [SHOP, "/srv/two"].iter().zip(&mine) {
+        is_as(&rig, folder, mine);
+    }
+    is_tidy(&rig);
+    ran(&rig, &put).exits(0);
+    rig.inside(&format!("[ ! -e {SHOP}/mine ] && [ ! -e /srv/two/mine ]"));
 }
 
 /// Waits until a line holds on this machine, and kills the program then.

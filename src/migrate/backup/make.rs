@@ -173,7 +173,10 @@ impl Making<'_> {
         let freight = freight::taken(seen, candidates, &found);
         self.links.retain(|(_, real)| freight.roots.iter().any(|root| root.from == *real));
         if !freight.wrong.is_empty() {
-            let help = "look at what is named with `--also`; what can not be taken is left out with `--skip`";
+            let help = match job.stop && job.means.dump.is_some() {
+                true => "make the folder that the dump goes to before; what can not be taken is left out with `--skip`",
+                false => "look at what is named with `--also`; what can not be taken is left out with `--skip`",
+            };
             return refused(freight.wrong.join("; "), help);
         }
         if freight.roots.is_empty() {
