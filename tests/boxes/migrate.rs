@@ -225,7 +225,7 @@ fn what_belongs_to_the_deployer_belongs_to_it_there() {
     );
     let tls = "cd /home/deploy && stat -c '%U:%G %a %n' . .kamal .kamal/proxy .kamal/proxy/apps-config .kamal/proxy/apps-config/shop \
                .kamal/proxy/apps-config/shop/tls .kamal/proxy/apps-config/shop/tls/* .kamal/proxy/apps-config/shop/error_pages/* \
-               shop-db shop-db/etc shop-db/etc/my.cnf; cat .kamal/proxy/apps-config/shop/tls/*; stat -c '%u:%g %a %n' shop-db/data shop-db/data/rows";
+               shop-db shop-db/etc/my.cnf; cat .kamal/proxy/apps-config/shop/tls/*; stat -c '%u:%g %a %n' shop-db/data shop-db/data/rows";
     let certs = "cd \"$(docker volume inspect --format '{{.Mountpoint}}' kamal-proxy-config)\" && \
                  find . ! -name kamal-proxy.state -printf '%U:%G %m %p\\n' | sort -k 3 && cat certs/acme_account+key";
     let before = [pair.old.inside(tls), pair.old.inside(certs)];
