@@ -196,6 +196,9 @@ fn an_administrator_moves_what_is_named() {
     pair.new.inside("mkdir /srv/shop && mount -t tmpfs -o size=1M tmpfs /srv/shop");
     let small = pair.run("migrate", &[&words[..], &["--", "./deploy.sh"]].concat()).exits(4);
     assert!(small.stderr.contains("not enough room"), "{}", small.stderr);
+    pair.new.inside("umount /srv/shop && mount -t tmpfs -o nr_inodes=500 tmpfs /srv/shop");
+    let few = pair.run("migrate", &[&words[..], &["--", "./deploy.sh"]].concat()).exits(4);
+    assert!(few.stderr.contains("not enough free inodes"), "{}", few.stderr);
     pair.new.inside("umount /srv/shop && rmdir /srv/shop");
     let moved = pair.run("migrate", &[&words[..], &["--", "./deploy.sh"]].concat()).exits(0);
     let note = pair.old.inside("cat /etc/motd.d/90-bedplate-moved");
