@@ -12,7 +12,7 @@ use crate::base::Exit;
 use crate::engine::{Job, Mode};
 use crate::handoff::deployer::Deployer;
 use crate::inventory::deploy::Mended;
-use crate::migrate::chain::{self, Kept, Move, Part};
+use crate::migrate::chain::{self, Earlier, Kept, Move, Part};
 use crate::migrate::{Manner, Means, Way, switch, time};
 use crate::report::{self, Stage};
 use crate::ssh::{Answer, Target};
@@ -107,6 +107,7 @@ impl<'a> Moving<'a> {
                 dump: command.dump.clone(),
                 grace: Duration::from_secs(command.thaw_after),
             },
+            forward: command.forward,
             overwrite: command.overwrite,
         };
         let (job, kept) = (Arc::new(job), Arc::default());
@@ -198,6 +199,9 @@ impl<'a> Moving<'a> {
         let exit = self.part(Part::Look).await?;
         if exit != Exit::Done {
             return Ok(exit.code());
+        }
+        if self.kept().earlier == Earlier::Moved {
+            return self.forward_later().await;
         }
         title(2, all, &format!("prepare {}", self.job.new.name));
         let manner = prepare::Manner {
@@ -292,7 +296,8 @@ impl<'a> Moving<'a> {
                 return Err(Failed::input(format!("{path} has changed since it was read")).help(help));
             }
         }
-        if self.command.yes {
+        // Where an earlier run was cut off behind the last copy, it stands still already.
+        if self.command.yes || self.kept().earlier == Earlier::Deploying {
             return Ok(true);
         }
         let silent = report::start(&report::Settings { no_bars: true, ..report::Settings::default() })?;
@@ -362,6 +367,20 @@ impl<'a> Moving<'a> {
         if !matches!(self.part(Part::Tidy).await, Ok(Exit::Done)) {
             missed("what was installed and kept for the copy is still there");
         }
+    }
+
+    /// What is left of a move that an earlier run has brought to its end, or nearly.
+    async fn forward_later(&self) -> Result<u8, Failed> {
+        title(2, 3, &format!("hand on to {}", self.job.new.name));
+        let exit = self.part(Part::Forward).await?;
+        if exit != Exit::Done {
+            return Ok(exit.code());
+        }
+        self.see_it_forwarded().await;
+        title(3, 3, "names");
+        names::tell(&self.job, &self.kept().ipv6, self.command.watch).await;
+        self.farewell();
+        Ok(Exit::Done.code())
     }
 
     /// A firewall may let pass what Docker publishes, and not what systemd listens for.

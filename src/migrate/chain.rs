@@ -38,6 +38,8 @@ pub struct Move {
     pub manner: Manner,
     /// How what writes is stopped.
     pub means: Means,
+    /// Whether what still comes to the old host is to go on to the new one.
+    pub forward: bool,
     /// Whether what is on the new host may be overwritten.
     pub overwrite: bool,
 }
@@ -83,8 +85,22 @@ pub struct Kept {
     pub stopped_before: Vec<String>,
     /// By which addresses of IPv6 the world reaches the old host and the new one.
     pub ipv6: (Vec<Ipv6Addr>, Vec<Ipv6Addr>),
+    /// How far an earlier run had come.
+    pub earlier: Earlier,
     /// Whether this very run has started the deployer.
     pub deployed: bool,
+}
+
+/// How far an earlier run had come with what can be gone on with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Earlier {
+    /// Not behind the last copy: all of it is done anew, and copies go fast.
+    #[default]
+    Copied,
+    /// It may have begun to deploy: nothing is copied any more.
+    Deploying,
+    /// The new host serves; what still comes to the old one can be handed on.
+    Moved,
 }
 
 /// A part of a move.
@@ -168,7 +184,9 @@ async fn work(part: Part, job: &Move, run: &Run, kept: &Mutex<Kept>) -> Result<(
     }
     let mut both = Both { job, run, old: &mut old, new: &mut new, steps: (0, 0) };
     let result = match part {
-        Part::Look => both.look().await.map(|freight| with(kept, |kept| kept.freight = freight)),
+        Part::Look => both.look().await.map(|(freight, earlier)| {
+            with(kept, |kept| (kept.freight, kept.earlier) = (freight, earlier));
+        }),
         // A run that deploys again what an earlier one had begun to deploy has nothing to copy.
         Part::FirstCopy | Part::FinalCopy if both.is_deploying().await?.is_some() => {
             both.new.note("nothing is copied any more: an earlier run had begun to deploy there").await;

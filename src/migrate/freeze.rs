@@ -65,7 +65,7 @@ async fn tell_killed(old: &Side, said: &[u8], means: &Means) {
     if !names.is_empty() {
         let text = format!(
             "did not end within {} s and had to be killed: {}. Files are as after a power cut: what was acknowledged as written \
-             is in them, and a database recovers from its log when it starts on the new host. With a longer `--stop-timeout` \
+             is in them, and a database recovers from its log when it starts. With a longer `--stop-timeout` \
              it can end by itself",
             means.patience,
             names.join(", ")

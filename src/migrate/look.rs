@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::chain::{Both, Stage};
+use super::chain::{Both, Earlier, Stage};
 use super::freeze;
 use super::freight::{self, Freight, Root, To, Wishes};
 use super::side::Trouble;
@@ -15,8 +15,13 @@ pub(super) const SPARE: u64 = 256 * 1024 * 1024;
 const SPARE_INODES: u64 = 1000;
 
 impl Both<'_> {
-    /// What there is to move. Errors: it can not be moved.
-    pub(super) async fn look(&mut self) -> Result<Freight, Trouble> {
+    /// What there is to move, and how far that is. Errors: it can not be moved.
+    pub(super) async fn look(&mut self) -> Result<(Freight, Earlier), Trouble> {
+        if self.job.forward && self.stands_at(Stage::Switched).await? {
+            let text = "the app has been moved here already: what still comes to the old host is handed on, nothing else is done";
+            self.new.note(text).await;
+            return Ok((Freight::default(), Earlier::Moved));
+        }
         let user = &self.job.user;
         let (old, new) = tokio::join!(survey::survey(self.old, user), survey::survey(self.new, user));
         let (old, new) = (old?, new?);
@@ -24,7 +29,7 @@ impl Both<'_> {
             let text = "an earlier run had begun to deploy here, and the old host stands still since: nothing is copied any more, the \
                         deployer runs again and the move goes on from there";
             self.new.note(text).await;
-            return Ok(freight);
+            return Ok((freight, Earlier::Deploying));
         }
         let freight = self.freight(&old, &new).await?;
         self.may_be_filled(&old, &new, &freight).await?;
@@ -51,14 +56,19 @@ impl Both<'_> {
             );
             self.new.note(text).await;
         }
-        Ok(freight)
+        Ok((freight, Earlier::Copied))
+    }
+
+    /// Whether a move from this old host has come to `stage` and not been taken back.
+    async fn stands_at(&mut self, stage: Stage) -> Result<bool, Trouble> {
+        let ours = self.old.connection.login().host_key_fingerprint.clone();
+        Ok(self.marked().await? == Some((ours, stage)) && freeze::has_begun(self.old).await?)
     }
 
     /// What was moved, where an earlier run was cut off behind the last copy and the old host still stands still: then the new
     /// one has everything, and perhaps more. `None` where this is not so.
     pub(super) async fn is_deploying(&mut self) -> Result<Option<Freight>, Trouble> {
-        let ours = self.old.connection.login().host_key_fingerprint.clone();
-        if self.marked().await? != Some((ours, Stage::Switching)) || !freeze::has_begun(self.old).await? {
+        if !self.stands_at(Stage::Switching).await? {
             return Ok(None);
         }
         let user = &self.job.user;
