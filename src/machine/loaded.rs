@@ -117,6 +117,8 @@ impl Machine {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
     use crate::machine::testing::run;
     use crate::shell::{Batch, Mode};
@@ -141,6 +143,46 @@ mod tests {
         assert_eq!(ask("run", "conf.d"), b"0\0");
         std::fs::write(path("conf.d/b"), "2").unwrap();
         assert_eq!(ask("run", "conf.d"), b"1\0");
+    }
+
+    /// Reloads of others, with systemd's word on them in both its forms; the same each time that it is asked.
+    #[test]
+    fn a_reload_after_the_last_change_is_believed() {
+        static SINCE: Library = Library {
+            name: "since.sh",
+            text: r#"
+since_ask() {
+	since_form=$1 since_result=$2 since_moved=$3
+	systemctl() {
+		case "$since_form $*" in
+			'old '*--timestamp*) return 1 ;;
+			*--timestamp*) date -u -d "@$since_moved" '+StateChangeTimestamp=%a %Y-%m-%d %H:%M:%S.%6N UTC' ;;
+			*) awk -v moved="$since_moved" -v now="$(date +%s.%N)" '{
+				printf "StateChangeTimestampMonotonic=%.0f\n", (moved - now + $1) * 1000000 }' /proc/uptime ;;
+		esac
+		printf 'ReloadResult=%s\n' "$since_result"
+	}
+	if loaded_since ssh.service "$4"; then bp_field 1; else bp_field 0; fi
+}
+"#,
+            needs: &[&LOADED],
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let changed = std::fs::metadata(folder.path()).map(|seen| seen.ctime() as f64 + seen.ctime_nsec() as f64 / 1e9);
+        let changed = changed.unwrap();
+        let path = folder.path().to_str().unwrap();
+        let ask = |form: &str, result: &str, after: f64| {
+            let moved = format!("{:.6}", changed + after);
+            let call = Call::new(&SINCE, "since_ask").arg(form).arg(result).arg(&moved).arg(path);
+            run(&Batch::new(Mode::Probe, vec![call])).remove(0).1
+        };
+        for form in ["new", "old"] {
+            assert_eq!(ask(form, "success", 60.0), b"1\0", "{form}");
+            assert_eq!(ask(form, "success", -60.0), b"0\0", "{form}");
+            assert_eq!(ask(form, "exit-code", 60.0), b"0\0", "{form}");
+        }
+        let soon = [ask("new", "success", 0.02), ask("new", "success", 0.005)];
+        assert_eq!(soon, [b"1\0", b"0\0"], "a tick of the clock of files is a hundredth of a second at most");
     }
 
     #[test]

@@ -23,20 +23,44 @@ loaded_newer() {
 # loaded_since UNIT PATH...: whether the unit was started or reloaded, by whomever, after the last change at or right
 # below the paths. While it runs, only a reload moves the time of its last change of state.
 loaded_since() {
-	loaded_unit=$(systemctl show --property=ReloadResult --property=StateChangeTimestampMonotonic -- "$1" 2>/dev/null)
+	loaded_unit=$1
 	shift
-	case $loaded_unit in *ReloadResult=success*) ;; *) return 1 ;; esac
+	loaded_times=$(loaded_moved "$loaded_unit") || return 1
 	{
-		printf '%s\n' "$loaded_unit"
-		printf 'up=%s\nnow=%s\n' "$(cat /proc/uptime)" "$(date +%s.%N)"
-		find "$@" -maxdepth 1 -printf 'file=%C@\n' 2>/dev/null
+		printf '%s\n' "$loaded_times"
+		find "$@" -maxdepth 1 -printf 'file %C@\n' 2>/dev/null
+	} | awk '
+		$1 == "moved" { moved = $2 }
+		$1 == "file" && $2 > last { last = $2 }
+		# The clock of files goes in ticks of up to a hundredth of a second.
+		END { exit !(moved > 0 && moved - 0.01 > last) }'
+}
+
+# loaded_moved UNIT: when it last changed its state, in seconds since 1970, if its last reload went well. systemd tells
+# the parts of a second from 247 on (Ubuntu 20.04 has 245); before, the time since the start of the host is counted back
+# from now, never to a later time than it was.
+loaded_moved() {
+	if loaded_shown=$(systemctl show --timestamp=us+utc -p ReloadResult -p StateChangeTimestamp -- "$1" 2>/dev/null); then
+		case $loaded_shown in *ReloadResult=success*) ;; *) return 1 ;; esac
+		loaded_shown=${loaded_shown#*StateChangeTimestamp=}
+		# The day of the week stands first.
+		loaded_shown=${loaded_shown%%
+*}
+		date -u -d "${loaded_shown#* }" '+moved %s.%N' 2>/dev/null
+		return
+	fi
+	loaded_shown=$(systemctl show -p ReloadResult -p StateChangeTimestampMonotonic -- "$1" 2>/dev/null)
+	case $loaded_shown in *ReloadResult=success*) ;; *) return 1 ;; esac
+	{
+		printf '%s\n' "$loaded_shown"
+		date +now=%s.%N
+		printf 'up=%s\n' "$(cat /proc/uptime)"
 	} | awk -F '[= ]' '
 		$1 == "StateChangeTimestampMonotonic" { moved = $2 / 1000000 }
-		$1 == "up" { up = $2 }
 		$1 == "now" { now = $2 }
-		$1 == "file" && $2 > last { last = $2 }
+		$1 == "up" { up = $2 }
 		# The time since the start is told in hundredths of seconds.
-		END { exit !(moved > 0 && now - up + moved - 0.02 > last) }'
+		END { if (moved > 0) printf "moved %.6f\n", now - up - 0.01 + moved }'
 }
 
 # loaded_one UNIT KEY PATH...: 1 if the unit runs with an older configuration, or else 0.

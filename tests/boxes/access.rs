@@ -21,6 +21,13 @@ const UFW: &str = "rules = [{ allow = \"80/tcp\", comment = \"web\" }, { allow =
     { allow = \"8000:8010/tcp\", from = \"10.1.2.3/8\" }, { reject = \"25/tcp\" }, { limit = \"2200/udp\" }]\n";
 const SSHD: &str = "settings = { X11Forwarding = false, LoginGraceTime = \"1m\", AllowAgentForwarding = false }\n";
 
+/// Two long texts from shortly before the first difference on.
+fn where_they_part(foretold: &str, found: &str) -> String {
+    let same = foretold.chars().zip(found.chars()).take_while(|(one, other)| one == other).count();
+    let part = |text: &str| text.chars().skip(same.saturating_sub(80)).take(240).collect::<String>();
+    format!("foretold …{}…, found …{}…", part(foretold), part(found))
+}
+
 /// A box, and the way to it.
 pub(crate) struct Access {
     pub(crate) bench: Bench,
@@ -124,7 +131,9 @@ impl Access {
             let (seen, again) = self.look(&mut shell).await;
             for task in &plan.tasks {
                 for question in &task.asserts {
-                    assert_eq!(plan.predicted.difference(&seen, question), None, "{question:?}");
+                    if let Some((foretold, found)) = plan.predicted.difference(&seen, question) {
+                        panic!("{question:?}: {}", where_they_part(&foretold, &found));
+                    }
                 }
             }
             assert_eq!(said(&again), Vec::<String>::new(), "a second plan changes again");
