@@ -9,14 +9,16 @@ use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
-use super::file::{FileState, Kind, Owner};
-use super::{BadAnswer, Fact, Fields, Kept, Machine, Slot};
-use crate::base::Digest;
+use super::file::FileState;
+use super::{BadAnswer, Fact, Fields, Kept, Machine, Slot, file};
 use crate::base::name::{AbsPath, UserName};
 use crate::shell::{Call, Library};
 
 static AUTHORIZED_KEYS: Library =
-    Library { name: "authorized_keys.sh", text: include_str!("authorized_keys.sh"), needs: &[] };
+    Library { name: "authorized_keys.sh", text: include_str!("authorized_keys.sh"), needs: &[&file::FILE] };
+
+/// Bytes of a key file that are read: a user's own may be of any size, and what is larger is none that anyone wrote.
+const LIMIT: u64 = 256 * 1024;
 
 /// Which keys may log in as this user?
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -56,12 +58,21 @@ impl Fact for AuthorizedKeys {
     const COST: u32 = 10;
 
     fn call(questions: &[&Self]) -> Call {
-        Call::new(&AUTHORIZED_KEYS, "authorized_keys_probe").args(questions.iter().map(|keys| keys.0.as_str()))
+        Call::new(&AUTHORIZED_KEYS, "authorized_keys_probe")
+            .arg(LIMIT.to_string())
+            .args(questions.iter().map(|keys| keys.0.as_str()))
     }
 
     fn parse(questions: &[&Self], fields: &mut Fields<'_>) -> Result<Vec<KeysState>, BadAnswer> {
-        let state = |_| Ok(KeysState { home: fields.text()?.to_owned(), folder: path(fields)?, file: path(fields)? });
-        questions.iter().map(state).collect()
+        let homes = questions.iter().map(|_| fields.text().map(str::to_owned)).collect::<Result<Vec<_>, _>>()?;
+        let states = file::read(fields, LIMIT)?;
+        let at = |path: String| states.get(&path).cloned().unwrap_or(FileState::Absent);
+        let state = |home: String| KeysState {
+            folder: at(format!("{home}/.ssh")),
+            file: at(format!("{home}/.ssh/authorized_keys")),
+            home,
+        };
+        Ok(homes.into_iter().map(state).collect())
     }
 
     fn slot(machine: &Machine) -> &Slot<Self> {
@@ -74,6 +85,7 @@ impl Fact for AuthorizedKeys {
 
     #[cfg(test)]
     fn any(&self) -> proptest::strategy::BoxedStrategy<KeysState> {
+        use super::file::{Kind, Owner};
         use proptest::prelude::*;
         let owner = proptest::sample::select(vec![
             Owner::root(),
@@ -114,36 +126,6 @@ impl Fact for AuthorizedKeys {
         ]
         .boxed()
     }
-}
-
-/// One path, as `authorized_keys_path` tells it.
-fn path(fields: &mut Fields<'_>) -> Result<FileState, BadAnswer> {
-    let kind = fields.text()?;
-    if kind == "absent" {
-        return Ok(FileState::Absent);
-    }
-    let mode = u32::from_str_radix(fields.text()?, 8).map_err(|_| BadAnswer("a file mode is not octal".into()))?;
-    let (uid, gid): (u32, u32) = (fields.number()?, fields.number()?);
-    let name = |name: &str, number: u32| if name == "UNKNOWN" { number.to_string() } else { name.to_owned() };
-    let (user, group) = (name(fields.text()?, uid), name(fields.text()?, gid));
-    let kind = match kind {
-        "regular file" | "regular empty file" => {
-            let bytes = fields.bytes()?;
-            let digest = Digest::parse(fields.text()?).map_err(BadAnswer)?;
-            // The shell drops line ends at the end of what it reads; the digest tells how many there were.
-            let text = std::str::from_utf8(bytes).ok();
-            let ends = ["", "\n", "\n\n", "\n\n\n"];
-            let content = text.and_then(|text| {
-                ends.iter().map(|end| format!("{text}{end}")).find(|content| Digest::of(content) == digest)
-            });
-            let size = content.as_ref().map_or(bytes.len(), String::len) as u64;
-            Kind::File { size, digest: Some(digest), content }
-        }
-        "directory" => Kind::Directory,
-        "symbolic link" => Kind::Link { target: String::new() },
-        _ => Kind::Other,
-    };
-    Ok(FileState::Present { kind, mode, owner: Owner { uid: Some(uid), gid: Some(gid), user, group } })
 }
 
 /// One key of an `authorized_keys` file: `options type base64 comment` (sshd(8)).
@@ -299,6 +281,7 @@ pub(crate) mod testing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shell::{Batch, Mode};
 
     #[test]
     fn reads_a_line() {
@@ -340,5 +323,35 @@ mod tests {
         let state = machine.known(&AuthorizedKeys(root)).unwrap();
         assert_eq!(state.home.as_str(), "/root");
         assert_eq!(machine.known(&AuthorizedKeys(nobody)), Some(&KeysState::none("/home/no-such-user")));
+    }
+
+    /// Homes of its own, in the place of /home: their names are those of users that do not exist.
+    #[test]
+    fn reads_what_lies_in_homes_and_follows_no_link_of_theirs() {
+        static NEEDS: [&Library; 1] = [&file::FILE];
+        let folder = tempfile::tempdir().unwrap();
+        let library = AUTHORIZED_KEYS.text.replace("/home/", &format!("{}/", folder.path().display()));
+        let library: &'static Library =
+            Box::leak(Box::new(Library { name: "homes.sh", text: Box::leak(library.into_boxed_str()), needs: &NEEDS }));
+        for name in ["plain-zz", "linked-zz", "long-zz"] {
+            std::fs::create_dir_all(folder.path().join(name).join(".ssh")).unwrap();
+        }
+        let key = |name: &str| folder.path().join(name).join(".ssh/authorized_keys");
+        std::fs::write(key("plain-zz"), format!("{}\n\n\n\n\n", testing::ONE)).unwrap();
+        std::fs::write(key("long-zz"), vec![b'x'; LIMIT as usize + 1]).unwrap();
+        std::fs::remove_dir(folder.path().join("linked-zz/.ssh")).unwrap();
+        std::os::unix::fs::symlink("../plain-zz/.ssh", folder.path().join("linked-zz/.ssh")).unwrap();
+
+        let names = ["plain-zz", "linked-zz", "long-zz"].map(|name| AuthorizedKeys(UserName::new(name).unwrap()));
+        let call = Call::new(library, "authorized_keys_probe").arg(LIMIT.to_string());
+        let call = call.args(names.iter().map(|name| name.0.as_str()));
+        let (_, answer) = crate::machine::testing::run(&Batch::new(Mode::Probe, vec![call])).remove(0);
+        let questions: Vec<&AuthorizedKeys> = names.iter().collect();
+        let states = AuthorizedKeys::parse(&questions, &mut Fields::new(&answer)).unwrap();
+        assert_eq!(states[0].keys(), [KeyLine::parse(testing::ONE).unwrap()]);
+        assert!(states[0].file.content().unwrap().ends_with("\n\n\n\n\n") && states[0].folder.is_directory());
+        assert!(matches!(&states[1].folder, FileState::Present { kind: file::Kind::Link { .. }, .. }));
+        assert!(states[1].file.is_absent(), "a link of a user's was followed");
+        assert_eq!((states[2].file.content(), states[2].file.digest().is_some()), (None, true));
     }
 }

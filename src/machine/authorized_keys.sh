@@ -1,37 +1,24 @@
-# The keys that may log in as a user: one answer a user, in order.
+# The keys that may log in as a user.
 
-# authorized_keys_path PATH: what is at a path: kind, mode, owner, size, digest; `absent` alone where nothing is.
-authorized_keys_path() {
-	if [ ! -e "$1" ] && [ ! -h "$1" ]; then
-		bp_field absent
-		return
-	fi
-	stat --printf '%F\000%a\000%u\000%g\000%U\000%G\000' -- "$1"
-	if [ -f "$1" ] && [ ! -h "$1" ]; then
-		# A user's own file may be of any size; what is larger is no key file that anyone wrote.
-		bp_field "$(head -c 262144 -- "$1")"
-		authorized_keys_digest=$(sha256sum <"$1")
-		bp_field "${authorized_keys_digest%% *}"
-	fi
-}
-
-# authorized_keys_probe NAME...: the home (/home/NAME where there is no account), what is at .ssh in it, and what at
-# .ssh/authorized_keys.
+# authorized_keys_probe LIMIT NAME...: the home of each (/home/NAME where there is no account); then what is at .ssh and
+# at .ssh/authorized_keys in them, as file_probe tells it. Below a link of a user's nothing is looked at.
 authorized_keys_probe() {
-	for authorized_keys_user in "$@"; do
-		authorized_keys_home=/home/$authorized_keys_user
+	authorized_keys_limit=$1
+	shift
+	authorized_keys_left=$#
+	while [ "$authorized_keys_left" -gt 0 ]; do
+		authorized_keys_left=$((authorized_keys_left - 1))
+		authorized_keys_home=/home/$1
 		while IFS=: read -r authorized_keys_name _ _ _ _ authorized_keys_found _; do
-			if [ "$authorized_keys_name" = "$authorized_keys_user" ]; then
+			if [ "$authorized_keys_name" = "$1" ]; then
 				authorized_keys_home=$authorized_keys_found
 				break
 			fi
 		done </etc/passwd
+		shift
 		bp_field "$authorized_keys_home"
-		authorized_keys_path "$authorized_keys_home/.ssh"
-		if [ -h "$authorized_keys_home/.ssh" ]; then
-			bp_field absent
-		else
-			authorized_keys_path "$authorized_keys_home/.ssh/authorized_keys"
-		fi
+		set -- "$@" "$authorized_keys_home/.ssh"
+		[ -h "$authorized_keys_home/.ssh" ] || set -- "$@" "$authorized_keys_home/.ssh/authorized_keys"
 	done
+	file_probe "$authorized_keys_limit" "$#" "$@"
 }

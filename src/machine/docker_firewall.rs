@@ -87,8 +87,8 @@ impl Fact for DockerFirewall {
 
     fn parse(_: &[&Self], fields: &mut Fields<'_>) -> Result<Vec<DockerFirewallState>, BadAnswer> {
         let nft = fields.flag()?;
-        let rules = text(fields.text()?);
-        let (unit, enabled) = (text(fields.text()?), fields.flag()?);
+        let (unit, rules) = (text(fields.text()?), text(fields.text()?));
+        let enabled = fields.flag()?;
         let live = match fields.text()? {
             "same" => true,
             "absent" => rules.is_none(),
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn rules_that_do_not_run_are_seen() {
         let unit = format!("={UNIT}.");
-        let body = |live: &str, enabled: &str| read(&["1", "=a\nb\n.", &unit, enabled, live, "eth0\n", "0"]);
+        let body = |live: &str, enabled: &str| read(&["1", &unit, "=a\nb\n.", enabled, live, "eth0\n", "0"]);
         let state = body("same", "1");
         assert_eq!((state.rules.as_deref(), state.boot, state.live), (Some("a\nb\n"), Boot::Ready, true));
         assert!(!body("absent", "1").live);

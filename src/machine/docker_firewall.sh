@@ -2,6 +2,8 @@
 
 docker_firewall_rules=/etc/bedplate/docker-firewall.nft
 docker_firewall_unit=bedplate-docker-firewall.service
+docker_firewall_line='
+'
 
 # docker_firewall_list: the running table, without what counts.
 docker_firewall_list() {
@@ -14,11 +16,13 @@ docker_firewall_as_file() {
 	unshare -n -- sh -c 'nft -f "$1" && nft -s list table inet bedplate_docker' sh "$docker_firewall_rules" 2>/dev/null
 }
 
-# docker_firewall_live: whether the running table is what the file says: same, other or absent.
+# docker_firewall_live [TEXT]: whether the running table is what the file says: same, other or absent. TEXT is the file's,
+# where it was read already.
 docker_firewall_live() {
 	docker_firewall_now=$(docker_firewall_list) || { printf 'absent'; return; }
 	[ -f "$docker_firewall_rules" ] || { printf 'other'; return; }
-	docker_firewall_text=$(cat -- "$docker_firewall_rules")
+	docker_firewall_text=${1:-$(cat -- "$docker_firewall_rules")}
+	docker_firewall_text=${docker_firewall_text%"$docker_firewall_line"}
 	docker_firewall_start='
 delete table inet bedplate_docker
 '
@@ -39,9 +43,12 @@ delete table inet bedplate_docker
 
 # docker_firewall_uplinks: interfaces that a default route leads to, a line each.
 docker_firewall_uplinks() {
-	awk '$2 == "00000000" && $8 == "00000000" { print $1 }' /proc/net/route
-	[ ! -r /proc/net/ipv6_route ] ||
-		awk '$1 ~ /^0+$/ && $2 == "00" && $NF != "lo" { print $NF }' /proc/net/ipv6_route
+	set -- /proc/net/route
+	[ ! -r /proc/net/ipv6_route ] || set -- "$@" /proc/net/ipv6_route
+	awk '
+		FILENAME == "/proc/net/route" { if ($2 == "00000000" && $8 == "00000000") print $1; next }
+		$1 ~ /^0+$/ && $2 == "00" && $NF != "lo" { print $NF }
+	' "$@"
 }
 
 # docker_firewall_mixed: 1 if rules of both iptables are in the kernel, or else 0: each believes to be alone.
@@ -54,19 +61,18 @@ docker_firewall_mixed() {
 	fi
 }
 
-# docker_firewall_probe: whether nft is there; the file of rules, behind one character, or nothing; the unit's file, the
+# docker_firewall_probe: whether nft is there; the unit's file, behind one character, or nothing; the file of rules, the
 # same; whether the unit is enabled; the running table; uplinks; whether both iptables are in use.
 docker_firewall_probe() {
 	if command -v nft >/dev/null; then bp_field 1; else bp_field 0; fi
-	for docker_firewall_file in "$docker_firewall_rules" "/etc/systemd/system/$docker_firewall_unit"; do
-		if [ -f "$docker_firewall_file" ]; then
-			bp_field "=$(cat -- "$docker_firewall_file"; printf .)"
-		else
-			bp_field ''
-		fi
+	for docker_firewall_file in "/etc/systemd/system/$docker_firewall_unit" "$docker_firewall_rules"; do
+		docker_firewall_found=
+		[ ! -f "$docker_firewall_file" ] || docker_firewall_found="=$(cat -- "$docker_firewall_file" && printf .)"
+		bp_field "$docker_firewall_found"
 	done
+	docker_firewall_found=${docker_firewall_found#=}
 	if [ -h "/etc/systemd/system/sysinit.target.wants/$docker_firewall_unit" ]; then bp_field 1; else bp_field 0; fi
-	bp_field "$(docker_firewall_live)"
+	bp_field "$(docker_firewall_live "${docker_firewall_found%.}")"
 	bp_field "$(docker_firewall_uplinks)"
 	bp_field "$(docker_firewall_mixed)"
 }

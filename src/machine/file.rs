@@ -9,7 +9,7 @@ use crate::base::Digest;
 use crate::base::name::AbsPath;
 use crate::shell::{Call, Library};
 
-static FILE: Library = Library { name: "file.sh", text: include_str!("file.sh"), needs: &[] };
+pub(super) static FILE: Library = Library { name: "file.sh", text: include_str!("file.sh"), needs: &[] };
 
 /// Content of files up to this many bytes is part of the answer; of larger ones the digest only.
 pub const CONTENT_LIMIT: u64 = 64 * 1024;
@@ -243,29 +243,12 @@ impl Fact for File {
     }
 
     fn parse(questions: &[&Self], fields: &mut Fields<'_>) -> Result<Vec<FileState>, BadAnswer> {
-        let mut states: BTreeMap<String, FileState> = BTreeMap::new();
-        let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
-        read_stat(fields, &mut states, &mut sizes)?;
-        read_links(fields, &mut states)?;
-        read_digests(fields, &mut states)?;
-        let mut contents = read_contents(fields, &sizes)?;
-        questions
-            .iter()
-            .map(|question| {
-                let path = question.path.as_str();
-                let mut state = states.get(path).cloned().unwrap_or(FileState::Absent);
-                if !question.secret
-                    && let (Some(bytes), FileState::Present { kind: Kind::File { digest, content, .. }, .. }) =
-                        (contents.remove(path), &mut state)
-                {
-                    if digest.as_ref().is_some_and(|digest| *digest != Digest::of(&bytes)) {
-                        return Err(BadAnswer(format!("{path} changed while it was read; try again")));
-                    }
-                    *content = String::from_utf8(bytes).ok();
-                }
-                Ok(state)
-            })
-            .collect()
+        let states = read(fields, CONTENT_LIMIT)?;
+        let state = |question: &&Self| {
+            let state = states.get(question.path.as_str()).cloned().unwrap_or(FileState::Absent);
+            if question.secret { state.without_content() } else { state }
+        };
+        Ok(questions.iter().map(state).collect())
     }
 
     fn slot(machine: &Machine) -> &Slot<Self> {
@@ -299,6 +282,25 @@ impl Fact for File {
         .prop_map(move |state| if secret { state.without_content() } else { state })
         .boxed()
     }
+}
+
+/// All that `file_probe` tells with this limit of bytes, by path; what is not there is left out. Errors: a file changed
+/// while it was read.
+pub(super) fn read(fields: &mut Fields<'_>, limit: u64) -> Result<BTreeMap<String, FileState>, BadAnswer> {
+    let mut states: BTreeMap<String, FileState> = BTreeMap::new();
+    let mut sizes: BTreeMap<String, u64> = BTreeMap::new();
+    read_stat(fields, &mut states, &mut sizes)?;
+    read_links(fields, &mut states)?;
+    read_digests(fields, &mut states)?;
+    for (path, bytes) in read_contents(fields, &sizes, limit)? {
+        if let Some(FileState::Present { kind: Kind::File { digest, content, .. }, .. }) = states.get_mut(&path) {
+            if digest.as_ref().is_some_and(|digest| *digest != Digest::of(&bytes)) {
+                return Err(BadAnswer(format!("{path} changed while it was read; try again")));
+            }
+            *content = String::from_utf8(bytes).ok();
+        }
+    }
+    Ok(states)
 }
 
 /// Records of eight fields up to an empty one.
@@ -365,6 +367,7 @@ fn read_digests(fields: &mut Fields<'_>, states: &mut BTreeMap<String, FileState
 fn read_contents(
     fields: &mut Fields<'_>,
     sizes: &BTreeMap<String, u64>,
+    limit: u64,
 ) -> Result<BTreeMap<String, Vec<u8>>, BadAnswer> {
     let mut paths = Vec::new();
     loop {
@@ -377,8 +380,8 @@ fn read_contents(
     let mut contents = BTreeMap::new();
     for path in paths {
         let size = sizes.get(&path).copied().unwrap_or(0);
-        let bytes = fields.take(size.min(CONTENT_LIMIT) as usize)?;
-        if size <= CONTENT_LIMIT {
+        let bytes = fields.take(size.min(limit) as usize)?;
+        if size <= limit {
             contents.insert(path, bytes.to_vec());
         }
     }

@@ -13,11 +13,7 @@ loaded_digest() {
 loaded_newer() {
 	loaded_link=$1
 	shift
-	loaded_last=$({
-		find "$loaded_link" -printf '%T@ start\n'
-		find "$@" -maxdepth 1 -printf '%C@ file\n'
-	} 2>/dev/null | sort -n | tail -n 1)
-	[ "${loaded_last##* }" = file ]
+	[ -n "$(find "$@" -maxdepth 1 -newercm "$loaded_link" -print -quit 2>/dev/null)" ]
 }
 
 # loaded_since UNIT PATH...: whether the unit was started or reloaded, by whomever, after the last change at or right

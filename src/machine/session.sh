@@ -15,10 +15,26 @@ session_find() {
 	done
 }
 
+# session_uid: sets session_number to the number of the user that this runs as.
+session_uid() {
+	session_number=
+	while read -r session_key _ session_value _; do
+		[ "$session_key" = Uid: ] && session_number=$session_value && return 0
+	done </proc/self/status
+	return 1
+}
+
 # session_user: sets session_login to who logged in, before any sudo.
 session_user() {
 	session_login=${SUDO_USER:-}
-	[ -n "$session_login" ] || session_login=$(id -un)
+	[ -z "$session_login" ] || return 0
+	# Who is root needs no process to be told: the first line of the database is its own on every host but odd ones.
+	session_first=
+	if session_uid && [ "$session_number" = 0 ]; then read -r session_first </etc/passwd; fi
+	case $session_first in
+		root:*:0:*) session_login=root ;;
+		*) session_login=$(id -un) ;;
+	esac
 }
 
 session_probe() {

@@ -1,9 +1,10 @@
 # sshd: its files, what it makes of them, and whether the running one has read them.
 
-# sshd_digest: one digest of all files that sshd reads.
+# sshd_digest: one line of the digests of all files that sshd reads.
 sshd_digest() {
-	sshd_sum=$(sha256sum -- /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf 2>/dev/null | sha256sum)
-	printf '%s' "${sshd_sum%% *}"
+	sshd_sum=$(sha256sum -- /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf 2>/dev/null)
+	# shellcheck disable=SC2086 # its lines become one
+	printf '%s ' $sshd_sum
 }
 
 # sshd_is_loaded: whether the running sshd has read the files as they are. A reload does not move a service's start
@@ -15,7 +16,7 @@ sshd_is_loaded() {
 	sshd_stamp='' sshd_seen=''
 	[ -r /run/bedplate/sshd.loaded ] && read -r sshd_stamp sshd_seen </run/bedplate/sshd.loaded
 	if [ "$sshd_stamp" = "$sshd_invocation" ]; then
-		[ "$sshd_seen" != "$(sshd_digest)" ] || return 0
+		[ "$sshd_seen " != "$(sshd_digest)" ] || return 0
 	else
 		[ -n "$(find /etc/ssh/sshd_config /etc/ssh/sshd_config.d -newer "$sshd_link" 2>/dev/null)" ] || return 0
 	fi
@@ -24,7 +25,9 @@ sshd_is_loaded() {
 
 # sshd_listening: the ports that anything listens on, in hexadecimal, one a line.
 sshd_listening() {
-	cat /proc/net/tcp /proc/net/tcp6 2>/dev/null | awk '$4 == "0A" { n = split($2, part, ":"); print part[n] }'
+	set -- /proc/net/tcp
+	[ ! -r /proc/net/tcp6 ] || set -- "$@" /proc/net/tcp6
+	awk '$4 == "0A" { n = split($2, part, ":"); print part[n] }' "$@"
 }
 
 # sshd_ask USER OPTION...: the settings that a login of USER from this connection's address meets.

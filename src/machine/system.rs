@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::session::SESSION;
 use super::{BadAnswer, Fact, Fields, Kept, Machine, Slot, Volatile};
 use crate::shell::{Call, Library};
 
-static SYSTEM: Library = Library { name: "system.sh", text: include_str!("system.sh"), needs: &[] };
+static SYSTEM: Library = Library { name: "system.sh", text: include_str!("system.sh"), needs: &[&SESSION] };
 
 /// The one question of this sort.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

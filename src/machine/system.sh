@@ -27,7 +27,8 @@ system_probe() {
 	if [ -d /run/systemd/system ]; then bp_field 1; else bp_field 0; fi
 	if [ -e /run/reboot-required ] || [ -e /var/run/reboot-required ]; then bp_field 1; else bp_field 0; fi
 	bp_field "$(date +%s)"
-	bp_field "$(id -u)"
+	session_uid || session_number=$(id -u)
+	bp_field "$session_number"
 	system_fixed=
 	for system_path in / /etc /usr /var; do
 		[ -w "$system_path" ] || system_fixed="$system_fixed $system_path"

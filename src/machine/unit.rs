@@ -1,5 +1,7 @@
 //! systemd units as the running systemd has them.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{BadAnswer, Fact, Fields, Kept, Machine, Question, Slot, file};
@@ -63,12 +65,15 @@ impl Fact for Unit {
     }
 
     fn parse(questions: &[&Self], fields: &mut Fields<'_>) -> Result<Vec<UnitState>, BadAnswer> {
-        let text = fields.text()?;
-        let blocks: Vec<&str> = text.split("\n\n").filter(|block| !block.trim().is_empty()).collect();
-        if blocks.len() != questions.len() {
-            return Err(BadAnswer("systemd does not answer (`systemctl show` failed)".into()));
-        }
-        Ok(blocks.into_iter().map(state).collect())
+        let nowhere: BTreeSet<&str> = fields.text()?.lines().collect();
+        let mut blocks = fields.text()?.split("\n\n").filter(|block| !block.trim().is_empty());
+        let silent = || BadAnswer("systemd does not answer (`systemctl show` failed)".into());
+        let states = questions.iter().map(|unit| match nowhere.contains(unit.0.as_str()) {
+            true => Ok(UnitState::absent()),
+            false => blocks.next().map(state).ok_or_else(silent),
+        });
+        let states = states.collect::<Result<Vec<_>, _>>()?;
+        if blocks.next().is_some() { Err(silent()) } else { Ok(states) }
     }
 
     fn derives_from(&self, other: &Question) -> bool {
@@ -133,14 +138,19 @@ mod tests {
 
     #[test]
     fn reads_what_systemd_says() {
-        let names = ["ssh.service", "nothing.service", "ufw.service"].map(|n| Unit(UnitName::new(n).unwrap()));
-        let body = b"LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nNeedDaemonReload=no\n\n\
+        let names = ["ssh.service", "nothing.service", "nowhere.service", "ufw.service"];
+        let names = names.map(|name| Unit(UnitName::new(name).unwrap()));
+        let body =
+            b"nowhere.service\n\0LoadState=loaded\nActiveState=active\nUnitFileState=enabled\nNeedDaemonReload=no\n\n\
             LoadState=not-found\nActiveState=inactive\nUnitFileState=\nNeedDaemonReload=no\n\n\
             LoadState=masked\nActiveState=failed\nUnitFileState=masked\nNeedDaemonReload=yes\n\0";
         let states = Unit::parse(&names.iter().collect::<Vec<_>>(), &mut Fields::new(body)).unwrap();
         assert_eq!(states[0], UnitState::running());
         assert_eq!(states[1], UnitState::absent());
-        assert!(states[2].masked && states[2].active == Active::Failed && states[2].needs_daemon_reload);
-        assert!(Unit::parse(&names.iter().collect::<Vec<_>>(), &mut Fields::new(b"\0")).is_err());
+        assert_eq!(states[2], UnitState::absent());
+        assert!(states[3].masked && states[3].active == Active::Failed && states[3].needs_daemon_reload);
+        for silence in [b"\0\0".as_slice(), b"nowhere.service\n\0LoadState=loaded\n\0", b"\0"] {
+            assert!(Unit::parse(&names.iter().collect::<Vec<_>>(), &mut Fields::new(silence)).is_err());
+        }
     }
 }
