@@ -17,7 +17,7 @@ pub struct AptSetting(pub String);
 impl Fact for AptSetting {
     /// Its values: none if nobody set it, one, or the members of a list in order.
     type Answer = Vec<String>;
-    const COST: u32 = 8;
+    const COST: u32 = 4;
 
     fn call(_: &[&Self]) -> Call {
         Call::new(&APT, "apt_settings")

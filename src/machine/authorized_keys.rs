@@ -55,7 +55,7 @@ impl KeysState {
 
 impl Fact for AuthorizedKeys {
     type Answer = KeysState;
-    const COST: u32 = 10;
+    const COST: u32 = 3;
 
     fn call(questions: &[&Self]) -> Call {
         Call::new(&AUTHORIZED_KEYS, "authorized_keys_probe")

@@ -176,7 +176,7 @@ pub enum DockerVolumeState {
 
 impl Fact for DockerVolume {
     type Answer = DockerVolumeState;
-    const COST: u32 = 6;
+    const COST: u32 = 2;
 
     fn call(questions: &[&Self]) -> Call {
         Call::new(&DOCKER, "docker_volumes").args(questions.iter().map(|volume| &volume.0))
@@ -258,7 +258,7 @@ pub enum DockerNetworkState {
 
 impl Fact for DockerNetwork {
     type Answer = DockerNetworkState;
-    const COST: u32 = 11;
+    const COST: u32 = 2;
 
     fn call(_: &[&Self]) -> Call {
         Call::new(&DOCKER, "docker_networks")

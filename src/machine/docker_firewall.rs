@@ -79,7 +79,7 @@ fn text(field: &str) -> Option<String> {
 
 impl Fact for DockerFirewall {
     type Answer = DockerFirewallState;
-    const COST: u32 = 28;
+    const COST: u32 = 5;
 
     fn call(_: &[&Self]) -> Call {
         Call::new(&DOCKER_FIREWALL, "docker_firewall_probe")

@@ -65,12 +65,16 @@ docker_firewall_mixed() {
 # same; whether the unit is enabled; the running table; uplinks; whether both iptables are in use.
 docker_firewall_probe() {
 	if command -v nft >/dev/null; then bp_field 1; else bp_field 0; fi
-	for docker_firewall_file in "/etc/systemd/system/$docker_firewall_unit" "$docker_firewall_rules"; do
-		docker_firewall_found=
-		[ ! -f "$docker_firewall_file" ] || docker_firewall_found="=$(cat -- "$docker_firewall_file" && printf .)"
-		bp_field "$docker_firewall_found"
-	done
-	docker_firewall_found=${docker_firewall_found#=}
+	if [ -f "/etc/systemd/system/$docker_firewall_unit" ]; then
+		printf '='
+		tr -d '\000' <"/etc/systemd/system/$docker_firewall_unit"
+		bp_field .
+	else
+		bp_field ''
+	fi
+	docker_firewall_found=
+	[ ! -f "$docker_firewall_rules" ] || docker_firewall_found=$(cat -- "$docker_firewall_rules" && printf .)
+	bp_field "${docker_firewall_found:+=}$docker_firewall_found"
 	if [ -h "/etc/systemd/system/sysinit.target.wants/$docker_firewall_unit" ]; then bp_field 1; else bp_field 0; fi
 	bp_field "$(docker_firewall_live "${docker_firewall_found%.}")"
 	bp_field "$(docker_firewall_uplinks)"

@@ -231,7 +231,7 @@ pub fn is_below(question: &Question, folder: &str) -> bool {
 
 impl Fact for File {
     type Answer = FileState;
-    const COST: u32 = 8;
+    const COST: u32 = 4;
 
     fn call(questions: &[&Self]) -> Call {
         let (secret, open): (Vec<&File>, Vec<&File>) = questions.iter().partition(|file| file.secret);

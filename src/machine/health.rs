@@ -95,7 +95,7 @@ impl LiveMount {
 
 impl Fact for Health {
     type Answer = HealthState;
-    const COST: u32 = 15;
+    const COST: u32 = 8;
 
     fn call(_: &[&Self]) -> Call {
         Call::new(&HEALTH, "health_probe")

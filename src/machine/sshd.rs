@@ -146,7 +146,7 @@ impl Config {
 
 impl Fact for Sshd {
     type Answer = SshdState;
-    const COST: u32 = 17;
+    const COST: u32 = 10;
 
     fn call(_: &[&Self]) -> Call {
         Call::new(&SSHD, "sshd_probe")
@@ -194,7 +194,7 @@ impl Fact for Sshd {
 
 impl Fact for SshLogin {
     type Answer = SshLoginState;
-    const COST: u32 = 24;
+    const COST: u32 = 11;
 
     fn call(questions: &[&Self]) -> Call {
         Call::new(&SSHD, "sshd_probe_logins")

@@ -30,6 +30,23 @@ sshd_listening() {
 	awk '$4 == "0A" { n = split($2, part, ":"); print part[n] }' "$@"
 }
 
+# sshd_heard: the same, of the ports that `sshd -T` names on the standard input; not looked further for than they are
+# found, since the kernel walks through all connections to tell.
+sshd_heard() {
+	set -- /dev/stdin /proc/net/tcp
+	[ ! -r /proc/net/tcp6 ] || set -- "$@" /proc/net/tcp6
+	awk '
+		FILENAME == "/dev/stdin" { if ($1 == "port") { wanted[sprintf("%04X", $2)]; left++ }; next }
+		$4 == "0A" {
+			n = split($2, part, ":")
+			if (!(part[n] in wanted)) next
+			print part[n]
+			delete wanted[part[n]]
+			if (--left == 0) exit
+		}
+	' "$@"
+}
+
 # sshd_ask USER OPTION...: the settings that a login of USER from this connection's address meets.
 sshd_ask() {
 	sshd_who=$1
@@ -62,8 +79,8 @@ sshd_probe() {
 	for sshd_path in /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf; do
 		[ -f "$sshd_path" ] || continue
 		bp_field "$sshd_path"
-		sshd_text=$(cat -- "$sshd_path" && printf x)
-		bp_field "${sshd_text%x}"
+		tr -d '\000' <"$sshd_path"
+		bp_field ''
 	done
 	bp_field ''
 	if sshd_is_loaded; then bp_field 1; else bp_field 0; fi
@@ -97,7 +114,7 @@ sshd_is_uniform() {
 }
 
 # sshd_probe_logins USER...: `sshd -T` for each, an empty USER being who is logged in; `=` where that was answered
-# already. Then the groups where groups decide, and at the end what ports are listened on.
+# already. Then the groups where groups decide, and at the end which of its ports are listened on.
 sshd_probe_logins() {
 	sshd_ready
 	session_user
@@ -118,5 +135,6 @@ sshd_probe_logins() {
 			*) bp_field '' ;;
 		esac
 	done
-	bp_field "$(sshd_listening)"
+	printf '%s\n' "$sshd_text" | sshd_heard
+	bp_field ''
 }

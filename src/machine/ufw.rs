@@ -255,7 +255,7 @@ fn unhex(text: &str) -> Option<String> {
 
 impl Fact for Ufw {
     type Answer = UfwState;
-    const COST: u32 = 12;
+    const COST: u32 = 7;
 
     fn call(_: &[&Self]) -> Call {
         Call::new(&UFW, "ufw_probe")

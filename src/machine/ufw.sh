@@ -1,13 +1,23 @@
 # ufw: what its files say and what the running firewall does. Its own command is slow and believes its files.
 
-# ufw_value FILE KEY: the value of a shell-like setting, without quotes.
-ufw_value() {
-	ufw_found=
+# ufw_settings: sets the shell-like settings of ufw's two files, without quotes; the last of a name counts.
+ufw_settings() {
+	ufw_enabled='' ufw_incoming='' ufw_outgoing='' ufw_routed='' ufw_six=''
 	while IFS='=' read -r ufw_key ufw_text; do
-		[ "$ufw_key" = "$2" ] && ufw_found=$ufw_text
-	done <"$1"
-	ufw_found=${ufw_found#\"}
-	bp_field "${ufw_found%\"}"
+		[ "$ufw_key" != ENABLED ] || ufw_enabled=$ufw_text
+	done </etc/ufw/ufw.conf
+	while IFS='=' read -r ufw_key ufw_text; do
+		ufw_text=${ufw_text#\"}
+		ufw_text=${ufw_text%\"}
+		case $ufw_key in
+			DEFAULT_INPUT_POLICY) ufw_incoming=$ufw_text ;;
+			DEFAULT_OUTPUT_POLICY) ufw_outgoing=$ufw_text ;;
+			DEFAULT_FORWARD_POLICY) ufw_routed=$ufw_text ;;
+			IPV6) ufw_six=$ufw_text ;;
+		esac
+	done </etc/default/ufw
+	ufw_enabled=${ufw_enabled#\"}
+	ufw_enabled=${ufw_enabled%\"}
 }
 
 # ufw_others: other firewalls that start at boot, one a line: they would flush these rules, or these theirs.
@@ -31,12 +41,10 @@ ufw_probe() {
 	if [ -x /usr/sbin/ufw ] && [ -r /etc/ufw/ufw.conf ] && [ -r /etc/default/ufw ]; then bp_field 1; else bp_field 0; fi
 	bp_field "$(ufw_others)"
 	[ -r /etc/ufw/ufw.conf ] && [ -r /etc/default/ufw ] || return 0
-	ufw_value /etc/ufw/ufw.conf ENABLED
-	ufw_enabled=$ufw_found
-	ufw_value /etc/default/ufw DEFAULT_INPUT_POLICY
-	ufw_value /etc/default/ufw DEFAULT_OUTPUT_POLICY
-	ufw_value /etc/default/ufw DEFAULT_FORWARD_POLICY
-	ufw_value /etc/default/ufw IPV6
+	ufw_settings
+	for ufw_text in "$ufw_enabled" "$ufw_incoming" "$ufw_outgoing" "$ufw_routed" "$ufw_six"; do
+		bp_field "$ufw_text"
+	done
 	bp_field "$(cat /etc/ufw/user.rules)"
 	bp_field "$(cat /etc/ufw/user6.rules)"
 	[ "$ufw_enabled" = yes ] || return 0

@@ -58,7 +58,7 @@ impl UnitState {
 
 impl Fact for Unit {
     type Answer = UnitState;
-    const COST: u32 = 20;
+    const COST: u32 = 10;
 
     fn call(questions: &[&Self]) -> Call {
         Call::new(&UNIT, "unit_probe").args(questions.iter().map(|unit| unit.0.as_str()))
