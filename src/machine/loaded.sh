@@ -28,8 +28,7 @@ loaded_since() {
 	} | awk '
 		$1 == "moved" { moved = $2 }
 		$1 == "file" && $2 > last { last = $2 }
-		# The clock of files goes in ticks of up to a hundredth of a second.
-		END { exit !(moved > 0 && moved - 0.01 > last) }'
+		END { exit !(moved > 0 && moved - 0.01 > last) } # files are timed in ticks of up to a hundredth of a second'
 }
 
 # loaded_moved UNIT: when it last changed its state, in seconds since 1970, if its last reload went well. systemd tells
@@ -55,8 +54,7 @@ loaded_moved() {
 		$1 == "StateChangeTimestampMonotonic" { moved = $2 / 1000000 }
 		$1 == "now" { now = $2 }
 		$1 == "up" { up = $2 }
-		# The time since the start is told in hundredths of seconds.
-		END { if (moved > 0) printf "moved %.6f\n", now - up - 0.01 + moved }'
+		END { if (moved > 0) printf "moved %.6f\n", now - up - 0.01 + moved } # the time since the start is in hundredths'
 }
 
 # loaded_one UNIT KEY PATH...: 1 if the unit runs with an older configuration, or else 0.

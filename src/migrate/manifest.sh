@@ -50,8 +50,7 @@ manifest_merge() {
 				}
 				my $path = $name eq "" ? $root : "$root/$name";
 				if ($phase eq "ask") { print "$path\0" if $sum eq ""; next }
-				if ($sum eq "") {
-					# Sums come in the order of the list; a file that has gone meanwhile has none.
+				if ($sum eq "") { # sums come in the order of the list; a file that has gone meanwhile has none
 					if (defined $fresh and substr($fresh, 66) eq $path) {
 						$sum = substr($fresh, 0, 64); $fresh = $new->(); $hashed += $size;
 						if ($size >= 100 and open(my $file, "<:raw", $path)) { my $head = ""; read($file, $head, 16); $base = 1 if $head eq "SQLite format 3\0" }
@@ -61,8 +60,7 @@ manifest_merge() {
 				print $bases "$path\0" if $base;
 				$bytes += $size;
 			} elsif ($phase eq "ask") { next }
-			my $leader = "";
-			# The first name of a file counts as any file: its others may lie outside of the tree.
+			my $leader = ""; # the first name of the same file; the others may lie outside of the tree
 			if ($sort ne "d" and $links > 1) { $leader = $first{$id} // ""; $first{$id} //= $name }
 			$size = "" if $sort ne "f";
 			($user, $group) = ("", "") if $owner;

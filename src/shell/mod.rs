@@ -237,7 +237,7 @@ impl Batch {
         self.rendered(nonce.as_str(), number, loaded, Secrets::Sent)
     }
 
-    /// What `--show-script` prints: the same, with secrets left out and a fixed nonce.
+    /// What `--show-script` prints: the same, with its comments, secrets left out and a fixed nonce.
     pub fn show(&self) -> String {
         self.rendered("NONCE", 1, &[], Secrets::Shown).unwrap_or_else(|bad| format!("# {bad}\n"))
     }
@@ -245,8 +245,10 @@ impl Batch {
     fn rendered(&self, nonce: &str, number: usize, loaded: &[&str], secrets: Secrets) -> Result<String, BadText> {
         let mut text = String::new();
         for library in self.libraries() {
-            if !loaded.contains(&library.name) {
-                text.push_str(library.text);
+            match secrets {
+                _ if loaded.contains(&library.name) => {}
+                Secrets::Sent => text.push_str(&without_comments(library.text)),
+                Secrets::Shown => text.push_str(library.text),
             }
         }
         let mut lines = Vec::new();
@@ -262,6 +264,11 @@ impl Batch {
         text.push_str(&format!("{{ bp_nonce={nonce}; bp_batch_{number}; bp_done {number}; }}\n"));
         Ok(text)
     }
+}
+
+/// A library as it is sent: its comments are for readers. They may not stand on lines of their own within a string.
+pub fn without_comments(text: &str) -> String {
+    text.split_inclusive('\n').filter(|line| !line.trim_start().starts_with('#')).collect()
 }
 
 /// The lines of the lanes, each lane running while those before it do: what it writes waits in a pipe for its turn.

@@ -117,8 +117,11 @@ impl Fake {
 fn within(command: &str) -> String {
     use base64::Engine as _;
     let word = command.strip_suffix('\'').and_then(|command| command.rsplit('\'').next()).unwrap_or_default();
-    let script = base64::engine::general_purpose::STANDARD.decode(word).unwrap_or_default();
-    String::from_utf8_lossy(&script).into_owned()
+    let packed = base64::engine::general_purpose::STANDARD.decode(word).unwrap_or_default();
+    let mut script = String::new();
+    // A bare `sh` carries none.
+    let _ = std::io::Read::read_to_string(&mut flate2::read::GzDecoder::new(packed.as_slice()), &mut script);
+    script
 }
 
 async fn serve(fake: Fake, mut pending: String, mut stream: impl AsyncRead + AsyncWrite + Send + Unpin) {

@@ -2,6 +2,7 @@
 //! trip whatever the number of its calls.
 
 use std::collections::VecDeque;
+use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -30,12 +31,16 @@ const LONGEST: usize = 120_000;
 
 /// A command that runs `script` and is a shell for more behind it. sshd lets no input follow before the command has
 /// begun, so a script within the command saves a round trip. Any login shell reads it: it is one quoted constant, and
-/// one word without anything special. (BSD's csh takes no word that long, and a host may lack base64: then the script goes
-/// to a plain shell.) `None`: it is too long.
+/// one word without anything special. Packed, the questions of all built-in playbooks fit into what TCP sends before it
+/// waits for the first acknowledgement (ten segments, RFC 6928). (BSD's csh takes no word that long, and a host may
+/// lack base64 or gzip: then the script goes to a plain shell.) `None`: it is too long.
 fn with_script(script: &str) -> Option<String> {
-    let word = base64::engine::general_purpose::STANDARD.encode(script);
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packed.write_all(script.as_bytes()).ok()?;
+    let word = base64::engine::general_purpose::STANDARD.encode(packed.finish().ok()?);
     // What was defined goes with the shell that ends here; what it holds open (the lock) stays open.
-    let shell = "command -v base64 >/dev/null || exit 127; eval \"$(printf %s \"$0\" | base64 -d)\"; exec sh";
+    let shell = "command -v base64 >/dev/null && command -v gzip >/dev/null || exit 127; \
+                 eval \"$(printf %s \"$0\" | base64 -d | gzip -d)\"; exec sh";
     (word.len() < LONGEST).then(|| format!("sh -c '{shell}' '{word}'"))
 }
 

@@ -22,6 +22,26 @@ fn shellcheck_finds_nothing() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Comments are not sent, so no line of a string may look like one. bash tells what it makes of functions.
+#[test]
+fn without_its_comments_it_means_the_same() {
+    let told = |text: &str| {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::io::Write::write_all(&mut file, text.as_bytes()).expect("written");
+        let script = "set +u; . \"$0\"; declare -f";
+        let output = Command::new("bash").args(["-c", script]).arg(file.path()).output().expect("bash runs");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    // What boots a box is run as it is and not made of functions.
+    let libraries = |path: &std::path::PathBuf| !path.components().any(|part| part.as_os_str() == "sandbox");
+    for path in tidy::files("src", &["sh"]).into_iter().filter(libraries) {
+        let text = std::fs::read_to_string(&path).expect("a text file");
+        let functions = told(&text);
+        assert!(functions.contains(" () \n{"), "{} defines no function", path.display());
+        assert_eq!(told(&bedplate::shell::without_comments(&text)), functions, "{}", path.display());
+    }
+}
+
 #[test]
 fn dash_reads_it() {
     tools::need("dash", "dash");
