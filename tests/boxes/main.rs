@@ -30,6 +30,7 @@ mod lying;
 mod migrate;
 mod migrate_faults;
 mod migrate_killed;
+mod migrate_own;
 mod moving;
 mod own_host;
 #[path = "../tools/ran.rs"]
