@@ -20,8 +20,8 @@ pub struct Deployer {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Words {
-    /// The operator's own.
-    Given(Vec<String>),
+    /// The operator's own; the program's name as it was typed.
+    Given { name: String, rest: Vec<String> },
     /// `setup` or `deploy`, as the hosts have it.
     Kamal { destination: Option<String> },
 }
@@ -55,7 +55,7 @@ impl Deployer {
                 let own = name.contains('/').then(|| folder.join(name)).filter(|program| runs(program));
                 let program = if name.contains('/') { own } else { on_path(name) };
                 let program = program.ok_or_else(|| NoDeployer::NoProgram(name.clone()))?;
-                Ok(Self { program, words: Words::Given(rest.to_vec()) })
+                Ok(Self { program, words: Words::Given { name: name.clone(), rest: rest.to_vec() } })
             }
             None => {
                 let own = Some(folder.join(OWN)).filter(|program| runs(program));
@@ -68,7 +68,7 @@ impl Deployer {
     /// What is run, where the app is `deployed` already or not.
     pub fn words(&self, deployed: bool) -> Vec<String> {
         match &self.words {
-            Words::Given(words) => words.clone(),
+            Words::Given { rest, .. } => rest.clone(),
             Words::Kamal { destination } => {
                 let verb = if deployed { "deploy" } else { "setup" };
                 let destination = destination.iter().flat_map(|name| ["--destination".to_owned(), name.clone()]);
@@ -79,9 +79,9 @@ impl Deployer {
 
     /// The command as it would be typed.
     pub fn line(&self, deployed: bool) -> String {
-        let program = match self.program.file_name() {
-            Some(name) if matches!(self.words, Words::Kamal { .. }) => name.to_string_lossy().into_owned(),
-            _ => self.program.display().to_string(),
+        let program = match &self.words {
+            Words::Given { name, .. } => name.clone(),
+            Words::Kamal { .. } => "kamal".to_owned(),
         };
         std::iter::once(program).chain(self.words(deployed)).collect::<Vec<_>>().join(" ")
     }
@@ -141,6 +141,7 @@ mod tests {
         assert_eq!(own.words(true), ["deploy", "--destination", "staging"]);
         assert_eq!(find(&["./deploy.sh"]), Err(NoDeployer::NoProgram("./deploy.sh".into())));
         program(app.path(), "deploy.sh", 0o755);
-        assert_eq!(find(&["./deploy.sh", "now"]).unwrap().words(true), ["now"]);
+        let given = find(&["./deploy.sh", "now"]).unwrap();
+        assert_eq!((given.words(true), given.line(true).as_str()), (vec!["now".to_owned()], "./deploy.sh now"));
     }
 }

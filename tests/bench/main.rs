@@ -39,6 +39,8 @@ pub(crate) struct Size {
     repairs: usize,
     /// Pairs of fresh boxes.
     fresh: usize,
+    /// Rounds of moves.
+    moves: usize,
     /// Boxes at once, the steps of which are measured.
     hosts: usize,
     /// Hosts of the simulation.
@@ -50,8 +52,8 @@ impl Size {
         let short = std::env::var("BEDPLATE_BENCH").is_ok_and(|size| size == "short");
         let hosts = std::env::var("BEDPLATE_BENCH_HOSTS").ok().and_then(|hosts| hosts.parse().ok());
         match short {
-            true => Self { rounds: 5, repairs: 2, fresh: 0, hosts: hosts.unwrap_or(1), simulated: 200 },
-            false => Self { rounds: 21, repairs: 5, fresh: 2, hosts: hosts.unwrap_or(32), simulated: 1000 },
+            true => Self { rounds: 5, repairs: 2, fresh: 0, moves: 1, hosts: hosts.unwrap_or(1), simulated: 200 },
+            false => Self { rounds: 21, repairs: 5, fresh: 2, moves: 5, hosts: hosts.unwrap_or(32), simulated: 1000 },
         }
     }
 }

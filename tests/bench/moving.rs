@@ -73,12 +73,25 @@ pub(crate) fn measure(size: Size, page: &mut Page, goals: &mut Goals) {
     let from = old.inside("docker volume inspect --format '{{.Mountpoint}}' data").trim().to_owned();
     let (mut firsts, mut seconds, mut aways) = (Vec::new(), Vec::new(), Vec::new());
     page.text("| round | first copy: by hand | bedplate | changes: by hand | bedplate | away: by hand | bedplate |\n|---|---|---|---|---|---|---|");
-    for round in 1..=size.fresh.max(1) {
+    for round in 1..=size.moves {
         new.inside(&format!("docker volume rm data >/dev/null 2>&1; rm -rf {BY_HAND} /var/lib/bedplate/migrate; sync"));
         old.inside("rm -rf /var/lib/bedplate/migrate; docker start app >/dev/null");
-        let first_by_hand = rsync(new, &from, BY_HAND, &address);
-        let (_, told) = measured(&migrate(&fleet, &["--rehearse", "--", "true"]), 0, None);
-        let first = took(&told, "copied volume data");
+        // Whoever comes second finds what the first has read in memory, and what it has written on its way to the disk.
+        let by_hand = || {
+            new.inside("sync");
+            rsync(new, &from, BY_HAND, &address)
+        };
+        let bedplate = || {
+            new.inside("sync");
+            let (_, told) = measured(&migrate(&fleet, &["--rehearse", "--", "true"]), 0, None);
+            took(&told, "copied volume data")
+        };
+        let (first_by_hand, first) = if round % 2 == 0 {
+            let first = bedplate();
+            (by_hand(), first)
+        } else {
+            (by_hand(), bedplate())
+        };
         old.inside(CHANGE);
         let second_by_hand = rsync(new, &from, BY_HAND, &address);
         let away_by_hand = {
