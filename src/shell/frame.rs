@@ -1,6 +1,10 @@
 //! Reads what a host sends back: frames marked by the connection's nonce, with a body of NUL-ended fields or of plain
-//! output. Whatever stands outside frames (a login banner, a noisy profile) is kept apart. The host is not trusted:
-//! sizes are capped and nothing here can panic.
+//! output. Whatever stands outside frames (a login banner, a noisy profile) is kept apart. A long answer may come packed:
+//! behind a mark of its own, one member of gzip. The host is not trusted: sizes are capped and nothing here can panic.
+
+use std::io::Write as _;
+
+use flate2::write::GzDecoder;
 
 use super::Nonce;
 
@@ -52,7 +56,15 @@ pub enum BadFrame {
     /// A mark that makes no sense where it stands.
     #[error("the host's answer is out of order at `{0}`")]
     OutOfOrder(String),
+    /// What came packed can not be unpacked.
+    #[error("the host's answer was damaged on its way: {0}")]
+    Damaged(String),
 }
+
+/// The mark behind which it is packed.
+const PACKED: &[u8] = b"packed:0";
+/// Packed bytes that are unpacked at once, so that a little of them can not become very much.
+const PACKED_STEP: usize = 4 * 1024;
 
 /// Takes bytes as they come and gives parts as they become whole.
 #[derive(Debug)]
@@ -61,13 +73,15 @@ pub struct Reader {
     pending: Vec<u8>,
     open: Option<(usize, Vec<u8>)>,
     noise: Vec<u8>,
+    /// Set while what comes is packed.
+    packed: Option<GzDecoder<Vec<u8>>>,
 }
 
 impl Reader {
     /// A reader for the frames of `nonce`.
     pub fn new(nonce: &Nonce) -> Self {
         let mark = format!("\0{}:", nonce.as_str()).into_bytes();
-        Self { mark, pending: Vec::new(), open: None, noise: Vec::new() }
+        Self { mark, pending: Vec::new(), open: None, noise: Vec::new(), packed: None }
     }
 
     /// What came outside of frames so far, controls and all.
@@ -82,16 +96,56 @@ impl Reader {
 
     /// Takes more bytes. Errors: what no honest host sends.
     pub fn push(&mut self, bytes: &[u8]) -> Result<Vec<Part>, BadFrame> {
-        self.pending.extend_from_slice(bytes);
         let mut parts = Vec::new();
+        let mut rest = bytes.to_vec();
+        while !rest.is_empty() {
+            rest = match self.packed.take() {
+                Some(packed) => self.push_packed(packed, &rest, &mut parts)?,
+                None => self.push_plain(&rest, &mut parts)?,
+            };
+        }
+        Ok(parts)
+    }
+
+    /// Unpacks to the end of the member; gives what follows it.
+    fn push_packed(
+        &mut self,
+        mut packed: GzDecoder<Vec<u8>>,
+        mut bytes: &[u8],
+        parts: &mut Vec<Part>,
+    ) -> Result<Vec<u8>, BadFrame> {
+        let damaged = |error: std::io::Error| BadFrame::Damaged(error.to_string());
+        while !bytes.is_empty() {
+            let taken = packed.write(&bytes[..bytes.len().min(PACKED_STEP)]).map_err(damaged)?;
+            bytes = &bytes[taken..];
+            let over = taken == 0;
+            if over {
+                // Compares the sum at its end.
+                packed.try_finish().map_err(damaged)?;
+            }
+            let text = std::mem::take(packed.get_mut());
+            if !self.push_plain(&text, parts)?.is_empty() {
+                return Err(BadFrame::OutOfOrder("packed twice".to_owned()));
+            }
+            if over {
+                return Ok(bytes.to_vec());
+            }
+        }
+        self.packed = Some(packed);
+        Ok(Vec::new())
+    }
+
+    /// Reads to the end, or to where what is packed begins: gives that.
+    fn push_plain(&mut self, bytes: &[u8], parts: &mut Vec<Part>) -> Result<Vec<u8>, BadFrame> {
+        self.pending.extend_from_slice(bytes);
         loop {
             let Some(at) = find(&self.pending, &self.mark) else {
                 // The tail may be the beginning of a mark: keep it back.
                 let keep = longest_suffix_that_begins(&self.pending, &self.mark);
                 let ready = self.pending.len() - keep;
                 let text: Vec<u8> = self.pending.drain(..ready).collect();
-                self.take_text(text, &mut parts)?;
-                return Ok(parts);
+                self.take_text(text, parts)?;
+                return Ok(Vec::new());
             };
             let after = at + self.mark.len();
             let Some(length) = self.pending[after..].iter().position(|b| *b == 0) else {
@@ -99,13 +153,17 @@ impl Reader {
                     return Err(BadFrame::OutOfOrder(printable(&self.pending[after..])));
                 }
                 let text: Vec<u8> = self.pending.drain(..at).collect();
-                self.take_text(text, &mut parts)?;
-                return Ok(parts);
+                self.take_text(text, parts)?;
+                return Ok(Vec::new());
             };
             let text: Vec<u8> = self.pending.drain(..at).collect();
-            self.take_text(text, &mut parts)?;
+            self.take_text(text, parts)?;
             let word: Vec<u8> = self.pending.drain(..self.mark.len() + length + 1).skip(self.mark.len()).collect();
-            self.take_mark(&word[..length], &mut parts)?;
+            if &word[..length] == PACKED {
+                self.packed = Some(GzDecoder::new(Vec::new()));
+                return Ok(std::mem::take(&mut self.pending));
+            }
+            self.take_mark(&word[..length], parts)?;
         }
     }
 
@@ -288,6 +346,28 @@ mod tests {
         bytes
     }
 
+    /// The same with its frames packed.
+    fn packed(nonce: &Nonce, body: &[u8]) -> Vec<u8> {
+        let n = nonce.as_str();
+        let mut frames = Vec::new();
+        frames.extend(format!("\0{n}:begin:0\0").bytes());
+        frames.extend_from_slice(body);
+        frames.extend(format!("\0{n}:end:0:3\0").bytes());
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        packer.write_all(&frames).unwrap();
+        let mut bytes = format!("Welcome!\n\0{n}:packed:0\0").into_bytes();
+        bytes.extend(packer.finish().unwrap());
+        bytes.extend(format!("\0{n}:done:1\0").bytes());
+        bytes
+    }
+
+    fn whole_body(parts: &[Part]) -> Option<&[u8]> {
+        parts.iter().find_map(|part| match part {
+            Part::End { body, .. } => Some(body.as_slice()),
+            _ => None,
+        })
+    }
+
     proptest! {
         #[test]
         fn a_stream_split_anywhere_reads_the_same(body in proptest::collection::vec(any::<u8>(), 0..60), cut in 0usize..200) {
@@ -301,6 +381,34 @@ mod tests {
             prop_assert_eq!(&parts, &whole(&bytes, &nonce));
             prop_assert_eq!(&parts[1], &Part::End { index: 0, status: 3, body });
             prop_assert_eq!(reader.noise(), b"Welcome!\n");
+        }
+
+        #[test]
+        fn what_is_packed_reads_as_what_is_not(body in proptest::collection::vec(any::<u8>(), 0..300), cuts in proptest::collection::vec(0usize..500, 0..4)) {
+            let nonce = Nonce::new(0x0102_0304);
+            let bytes = packed(&nonce, &body);
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).chain([0, bytes.len()]).collect();
+            cuts.sort_unstable();
+            let mut reader = Reader::new(&nonce);
+            let mut parts = Vec::new();
+            for cut in cuts.windows(2) {
+                parts.extend(reader.push(&bytes[cut[0]..cut[1]]).unwrap());
+            }
+            parts.retain(|p| !matches!(p, Part::Output { .. }));
+            prop_assert_eq!(&parts, &whole(&stream(&nonce, &body), &nonce));
+            prop_assert_eq!(reader.noise(), b"Welcome!\n");
+        }
+
+        #[test]
+        fn what_is_packed_and_damaged_never_reads_as_whole(at in 40usize..120, flip in 1u8..) {
+            let nonce = Nonce::new(0x0102_0304);
+            let body: Vec<u8> = (0..200).collect();
+            let mut bytes = packed(&nonce, &body);
+            let at = at + b"Welcome!\n".len();
+            bytes[at] ^= flip;
+            let parts = Reader::new(&nonce).push(&bytes).unwrap_or_default();
+            let done = parts.iter().any(|part| matches!(part, Part::Done { .. }));
+            prop_assert!(!done || whole_body(&parts) == Some(body.as_slice()));
         }
 
         #[test]
@@ -319,6 +427,14 @@ mod tests {
     #[test]
     fn endless_output_is_refused() {
         let nonce = Nonce::new(5);
+        let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        bomb.write_all(format!("\0{}:begin:0\0", nonce.as_str()).as_bytes()).unwrap();
+        for _ in 0..40 {
+            bomb.write_all(&vec![b'y'; 1 << 20]).unwrap();
+        }
+        let mut reader = Reader::new(&nonce);
+        reader.push(format!("\0{}:packed:0\0", nonce.as_str()).as_bytes()).unwrap();
+        assert_eq!(reader.push(&bomb.finish().unwrap()), Err(BadFrame::TooLong));
         let mut reader = Reader::new(&nonce);
         reader.push(format!("\0{}:begin:0\0", nonce.as_str()).as_bytes()).unwrap();
         let megabyte = vec![b'y'; 1 << 20];

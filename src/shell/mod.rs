@@ -237,7 +237,7 @@ impl Batch {
         self.rendered(nonce.as_str(), number, loaded, Secrets::Sent)
     }
 
-    /// What `--show-script` prints: the same, with its comments, secrets left out and a fixed nonce.
+    /// What `--show-script` prints: the same, with its comments, secrets left out, a fixed nonce and nothing packed.
     pub fn show(&self) -> String {
         self.rendered("NONCE", 1, &[], Secrets::Shown).unwrap_or_else(|bad| format!("# {bad}\n"))
     }
@@ -261,7 +261,11 @@ impl Batch {
             });
         }
         text.push_str(&format!("bp_batch_{number}() {{\n{}:\n}}\n", beside(&lines, &self.lanes)));
-        text.push_str(&format!("{{ bp_nonce={nonce}; bp_batch_{number}; bp_done {number}; }}\n"));
+        // Long answers, which are those to many questions, are packed; what is packed by halves has no end, so the shell
+        // ends then. Nobody reads that by eye.
+        let packed =
+            if self.lanes.is_empty() || matches!(secrets, Secrets::Shown) { "" } else { " | bp_packed || exit 1" };
+        text.push_str(&format!("{{ bp_nonce={nonce}; bp_batch_{number}{packed}; bp_done {number}; }}\n"));
         Ok(text)
     }
 }
@@ -387,6 +391,26 @@ mod tests {
                 .collect();
             assert_eq!(ended, [(0, 2), (1, 11), (2, 300_002), (3, 3), (4, 2)], "{shell}");
             assert!(matches!(parts.last(), Some(frame::Part::Done { number: 1 })), "{shell}");
+        }
+    }
+
+    #[test]
+    fn lanes_are_packed_where_there_is_gzip_and_end_the_shell_where_it_breaks() {
+        let calls = || vec![Call::new(&ECHO, "echo_fields").arg("x".repeat(5000))];
+        let nonce = Nonce::new(7);
+        let script = Batch::side_by_side(vec![calls(), calls()]).render(&nonce, 1, &[]).unwrap();
+        let done = |output: &[u8]| {
+            let parts = frame::Reader::new(&nonce).push(output).unwrap_or_default();
+            parts.iter().filter(|part| matches!(part, frame::Part::End { body, .. } if body.len() == 5001)).count() == 2
+                && matches!(parts.last(), Some(frame::Part::Done { .. }))
+        };
+        for shell in ["dash", "bash"] {
+            let packed = run(shell, &script);
+            assert!(done(&packed) && packed.len() < 1000, "{shell}: {} bytes", packed.len());
+            let plain = run(shell, &format!("command() {{ return 1; }}\n{script}"));
+            assert!(done(&plain) && plain.len() > 10_000, "{shell}: {} bytes", plain.len());
+            let broken = run(shell, &format!("gzip() {{ head -c 3000 >/dev/null; return 1; }}\n{script}echo on\n"));
+            assert!(!done(&broken) && !broken.ends_with(b"on\n"), "{shell}: it went on without an answer");
         }
     }
 

@@ -46,6 +46,17 @@ bp_hold() {
 	return "$bp_status"
 }
 
+# bp_packed: what it is given, packed where the host can: over a far link, what does not fit into what TCP sends before
+# it waits for an answer takes further round trips.
+bp_packed() {
+	if command -v gzip >/dev/null; then
+		printf '\000%s:packed:0\000' "$bp_nonce"
+		gzip -1
+	else
+		cat
+	fi
+}
+
 # The end of a batch.
 bp_done() {
 	printf '\000%s:done:%s\000' "$bp_nonce" "$1"
