@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(ask("run", "conf.d"), b"1\0");
     }
 
-    /// Reloads of others, with systemd's word on them in both its forms; the same each time that it is asked.
+    /// Reloads of others, with systemd's word on them in each of its forms; the same each time that it is asked.
     #[test]
     fn a_reload_after_the_last_change_is_believed() {
         static SINCE: Library = Library {
@@ -162,11 +162,12 @@ since_ask() {
 	since_form=$1 since_result=$2 since_moved=$3
 	systemctl() {
 		case "$since_form $*" in
-			'old '*--timestamp*) return 1 ;;
-			*--timestamp*) date -u -d "@$since_moved" '+StateChangeTimestamp=%a %Y-%m-%d %H:%M:%S.%6N UTC' ;;
-			*) awk -v moved="$since_moved" -v now="$(date +%s.%N)" '{
-				printf "StateChangeTimestampMonotonic=%.0f\n", (moved - now + $1) * 1000000 }' /proc/uptime ;;
+			'oldest '*--timestamp*) return 1 ;;
+			'new '*--timestamp*) date -u -d "@$since_moved" '+StateChangeTimestamp=%a %Y-%m-%d %H:%M:%S.%6N UTC' ;;
+			*) date -u -d "@$since_moved" '+StateChangeTimestamp=%a %Y-%m-%d %H:%M:%S UTC' ;;
 		esac
+		awk -v moved="$since_moved" -v now="$(date +%s.%N)" '{
+			printf "StateChangeTimestampMonotonic=%.0f\n", (moved - now + $1) * 1000000 }' /proc/uptime
 		printf 'ReloadResult=%s\n' "$since_result"
 	}
 	if loaded_since ssh.service "$4"; then bp_field 1; else bp_field 0; fi
@@ -183,7 +184,7 @@ since_ask() {
             let call = Call::new(&SINCE, "since_ask").arg(form).arg(result).arg(&moved).arg(path);
             run(&Batch::new(Mode::Probe, vec![call])).remove(0).1
         };
-        for form in ["new", "old"] {
+        for form in ["new", "old", "oldest"] {
             assert_eq!(ask(form, "success", 60.0), b"1\0", "{form}");
             assert_eq!(ask(form, "success", -60.0), b"0\0", "{form}");
             assert_eq!(ask(form, "exit-code", 60.0), b"0\0", "{form}");

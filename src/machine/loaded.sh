@@ -32,29 +32,29 @@ loaded_since() {
 }
 
 # loaded_moved UNIT: when it last changed its state, in seconds since 1970, if its last reload went well. systemd tells
-# the parts of a second from 247 on (Ubuntu 20.04 has 245); before, the time since the start of the host is counted back
-# from now, never to a later time than it was.
+# the parts of a second on Debian 12 (252) and not yet on 11 (247): there the time since the start of the host is counted
+# back from now.
 loaded_moved() {
-	if loaded_shown=$(systemctl show --timestamp=us+utc -p ReloadResult -p StateChangeTimestamp -- "$1" 2>/dev/null); then
-		case $loaded_shown in *ReloadResult=success*) ;; *) return 1 ;; esac
-		loaded_shown=${loaded_shown#*StateChangeTimestamp=}
-		# The day of the week stands first.
-		loaded_shown=${loaded_shown%%
-*}
-		date -u -d "${loaded_shown#* }" '+moved %s.%N' 2>/dev/null
-		return
-	fi
-	loaded_shown=$(systemctl show -p ReloadResult -p StateChangeTimestampMonotonic -- "$1" 2>/dev/null)
+	set -- show -p ReloadResult -p StateChangeTimestamp -p StateChangeTimestampMonotonic -- "$1"
+	loaded_shown=$(systemctl --timestamp=us+utc "$@" 2>/dev/null) || loaded_shown=$(systemctl "$@" 2>/dev/null)
 	case $loaded_shown in *ReloadResult=success*) ;; *) return 1 ;; esac
-	{
-		printf '%s\n' "$loaded_shown"
-		date +now=%s.%N
-		printf 'up=%s\n' "$(cat /proc/uptime)"
-	} | awk -F '[= ]' '
-		$1 == "StateChangeTimestampMonotonic" { moved = $2 / 1000000 }
-		$1 == "now" { now = $2 }
-		$1 == "up" { up = $2 }
-		END { if (moved > 0) printf "moved %.6f\n", now - up - 0.01 + moved } # the time since the start is in hundredths'
+	loaded_time=${loaded_shown#*StateChangeTimestamp=}
+	loaded_time=${loaded_time%%
+*}
+	case $loaded_time in
+		# The day of the week stands first.
+		*.*) date -u -d "${loaded_time#* }" '+moved %s.%N' 2>/dev/null && return ;;
+	esac
+	# Both clocks are to be read within one hundredth of a second, the unit of the one.
+	loaded_tries=20 loaded_up='' loaded_after=+
+	while [ "$loaded_up" != "$loaded_after" ] && [ "$loaded_tries" -gt 0 ]; do
+		loaded_tries=$((loaded_tries - 1))
+		read -r loaded_up _ </proc/uptime
+		loaded_now=$(date +%s.%N)
+		read -r loaded_after _ </proc/uptime
+	done
+	printf '%s\n' "$loaded_shown" | awk -F = -v now="$loaded_now" -v up="$loaded_up" '
+		$1 == "StateChangeTimestampMonotonic" && $2 > 0 { printf "moved %.6f\n", now - up - 0.005 + $2 / 1000000 }'
 }
 
 # loaded_one UNIT KEY PATH...: 1 if the unit runs with an older configuration, or else 0.
