@@ -51,7 +51,9 @@ bp_hold() {
 bp_packed() {
 	if command -v gzip >/dev/null; then
 		printf '\000%s:packed:0\000' "$bp_nonce"
-		gzip -1
+		gzip -1 && return 0
+		echo 'gzip does not work on this host' >&2
+		return 1
 	else
 		cat
 	fi

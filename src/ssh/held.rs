@@ -40,7 +40,8 @@ fn with_script(script: &str) -> Option<String> {
     let word = base64::engine::general_purpose::STANDARD.encode(packed.finish().ok()?);
     // What was defined goes with the shell that ends here; what it holds open (the lock) stays open.
     let shell = "command -v base64 >/dev/null && command -v gzip >/dev/null || exit 127; \
-                 eval \"$(printf %s \"$0\" | base64 -d | gzip -d)\"; exec sh";
+                 script=$(printf %s \"$0\" | base64 -d | gzip -d) && [ -n \"$script\" ] || exit 127; \
+                 eval \"$script\"; exec sh";
     (word.len() < LONGEST).then(|| format!("sh -c '{shell}' '{word}'"))
 }
 
