@@ -3,6 +3,8 @@
 
 copy_dir=/run/bedplate/migrate
 copy_record=/var/lib/bedplate/migrate
+# The fastest of today's ciphers first.
+copy_ciphers=aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-ctr
 
 # copy_apt WORD...: apt, in peace: nothing is restarted for it on a host that serves.
 copy_apt() {
@@ -98,11 +100,31 @@ copy_take_back() {
 	mv -f -- "$copy_file.bedplate-new" "$copy_file"
 }
 
-# copy_reaches OPTIONS ADDRESS: whether the key that was lent opens the other host from here.
+# copy_reaches OPTIONS ADDRESS: whether the key that was lent opens the other host from here, and how many bytes a second
+# come of the zeros that it sends, for a second at most.
 copy_reaches() {
 	# shellcheck disable=SC2086 # options
-	ssh -F none -i "$copy_dir/key" -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes \
-		-o UserKnownHostsFile="$copy_dir/known_hosts" -o ConnectTimeout=8 $1 "$2" </dev/null
+	timeout 20 ssh -F none -i "$copy_dir/key" -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes \
+		-o UserKnownHostsFile="$copy_dir/known_hosts" -o ConnectTimeout=8 -c "$copy_ciphers" $1 "$2" \
+		</dev/null 2>"$copy_dir/said" | copy_rate && return 0
+	cat "$copy_dir/said"
+	return 1
+}
+
+# copy_rate: counts what comes in from the first byte on; fails when none does.
+copy_rate() {
+	[ "$(head -c 1 | wc -c)" = 1 ] || return 1
+	read -r copy_begun _ </proc/uptime
+	copy_bytes=$(timeout 1 cat | wc -c)
+	read -r copy_ended _ </proc/uptime
+	copy_ticks=$((${copy_ended%.*}${copy_ended#*.} - ${copy_begun%.*}${copy_begun#*.}))
+	[ "$copy_ticks" -gt 0 ] || copy_ticks=1
+	printf '%s\n' "$((copy_bytes * 100 / copy_ticks))"
+}
+
+# copy_zstd: whether rsync can compress by zstd.
+copy_zstd() {
+	rsync --version | grep -qw zstd
 }
 
 # copy_pipes: two pipes, and three commands on them. `pipes` stands in the place of ssh: what rsync says goes into one, what
@@ -158,7 +180,7 @@ copy_pull() {
 	else
 		copy_way="ssh -F none -i $copy_dir/key -o IdentitiesOnly=yes -o BatchMode=yes -o StrictHostKeyChecking=yes"
 		copy_way="$copy_way -o UserKnownHostsFile=$copy_dir/known_hosts -o ConnectTimeout=15 -o ServerAliveInterval=15"
-		copy_way="$copy_way -c aes128-gcm@openssh.com,aes256-gcm@openssh.com,chacha20-poly1305@openssh.com,aes256-ctr $copy_shell"
+		copy_way="$copy_way -c $copy_ciphers $copy_shell"
 	fi
 	copy_status=0
 	rsync -e "$copy_way" "$@" || copy_status=$?

@@ -12,6 +12,7 @@ pub mod freight;
 mod look;
 mod manifest;
 mod passes;
+mod rsync;
 mod side;
 mod survey;
 pub mod switch;

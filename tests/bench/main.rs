@@ -39,7 +39,7 @@ pub(crate) struct Size {
     repairs: usize,
     /// Pairs of fresh boxes.
     fresh: usize,
-    /// Rounds of moves.
+    /// Rounds of moves: an even number, as each way goes first in turn.
     moves: usize,
     /// Boxes at once, the steps of which are measured.
     hosts: usize,
@@ -53,7 +53,7 @@ impl Size {
         let hosts = std::env::var("BEDPLATE_BENCH_HOSTS").ok().and_then(|hosts| hosts.parse().ok());
         match short {
             true => Self { rounds: 5, repairs: 2, fresh: 0, moves: 1, hosts: hosts.unwrap_or(1), simulated: 200 },
-            false => Self { rounds: 21, repairs: 5, fresh: 2, moves: 5, hosts: hosts.unwrap_or(32), simulated: 1000 },
+            false => Self { rounds: 21, repairs: 5, fresh: 2, moves: 6, hosts: hosts.unwrap_or(32), simulated: 1000 },
         }
     }
 }

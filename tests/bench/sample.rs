@@ -92,7 +92,8 @@ impl Rounds {
 pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     assert!(!values.is_empty(), "there is nothing to take the middle of");
     values.sort_by(f64::total_cmp);
-    values[values.len() / 2]
+    let above = values.len() / 2;
+    if values.len().is_multiple_of(2) { f64::midpoint(values[above - 1], values[above]) } else { values[above] }
 }
 
 /// The median of one measure.

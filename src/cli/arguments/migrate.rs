@@ -43,7 +43,7 @@ pub struct Migrate {
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub bandwidth: Option<String>,
 
-    /// Do not compress what is copied.
+    /// Do not compress what is copied. It is compressed only where the line is slow enough for that to pay.
     #[arg(long)]
     pub no_compress: bool,
 
